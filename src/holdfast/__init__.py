@@ -1,0 +1,1 @@
+"""Self-hosted crypto payments whose online servers cannot spend the merchants' money."""
