@@ -1,0 +1,1 @@
+"""One port to the nodes, one module a family."""

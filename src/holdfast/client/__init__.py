@@ -1,0 +1,1 @@
+"""What a merchant installs: verify every address, watch invoices, trust nobody."""

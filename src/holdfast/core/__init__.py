@@ -1,0 +1,1 @@
+"""Money, assets, networks, certificates, addresses: pure values."""

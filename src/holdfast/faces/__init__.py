@@ -1,0 +1,1 @@
+"""How people and programs meet Holdfast: HTTP, pages, command."""

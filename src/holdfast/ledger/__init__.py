@@ -1,0 +1,1 @@
+"""Accounts and transfers: nothing is changed, only added."""

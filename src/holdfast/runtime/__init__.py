@@ -1,0 +1,1 @@
+"""What every platform process needs: settings, database, logs, clock, health."""
