@@ -1,0 +1,216 @@
+-- Money in: merchants, addresses, invoices, deposits, events. Amounts are smallest units, NUMERIC(78,0).
+CREATE SCHEMA payments;
+
+CREATE TABLE payments.merchants (
+    id          text PRIMARY KEY,
+    name        text NOT NULL,
+    public_key  bytea NOT NULL,                    -- Ed25519, the merchant's own
+    recovery_key bytea NOT NULL,
+    state       text NOT NULL CHECK (state IN ('pending', 'active', 'closed')),  -- pending until certified
+    settings    jsonb NOT NULL DEFAULT '{}',       -- tolerances, late rule: payments.merchants.Settings
+    created_at  timestamptz NOT NULL DEFAULT now()
+);
+
+-- The exact bytes that officers signed. The platform only stores and hands them out.
+CREATE TABLE payments.certificates (
+    merchant_id text NOT NULL REFERENCES payments.merchants,
+    version     integer NOT NULL,
+    document    bytea NOT NULL,
+    signatures  jsonb NOT NULL,
+    expires_at  timestamptz NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (merchant_id, version)
+);
+
+CREATE TABLE payments.api_keys (
+    id           text PRIMARY KEY,
+    merchant_id  text REFERENCES payments.merchants,   -- NULL: the operator's own key
+    name         text NOT NULL,
+    secret_hash  bytea NOT NULL UNIQUE,                -- SHA-256 of a 256-bit random secret
+    scopes       text[] NOT NULL,
+    allowed_ips  cidr[] NOT NULL DEFAULT '{}',         -- empty: any
+    expires_at   timestamptz NOT NULL,
+    last_used_at timestamptz,
+    revoked_at   timestamptz,
+    created_at   timestamptz NOT NULL DEFAULT now()
+);
+
+-- Which derivation indexes of a network's vault a merchant owns (from its certificate), and the next unused one.
+CREATE TABLE payments.address_ranges (
+    merchant_id text NOT NULL REFERENCES payments.merchants,
+    network     text NOT NULL,
+    index_from  bigint NOT NULL,
+    index_to    bigint NOT NULL,                       -- excluded
+    index_next  bigint NOT NULL,
+    PRIMARY KEY (network, index_from),
+    CHECK (index_from <= index_next AND index_next <= index_to)
+);
+CREATE INDEX ON payments.address_ranges (merchant_id, network);
+
+CREATE TABLE payments.addresses (
+    network     text NOT NULL,
+    address     text NOT NULL,
+    merchant_id text NOT NULL REFERENCES payments.merchants,
+    index       bigint NOT NULL,
+    invoice_id  text,                                  -- NULL: standing
+    customer    text,                                  -- the merchant's own name for its customer
+    open_until  timestamptz,                           -- NULL: for ever; EVM balances are compared until then
+    -- A follower reads new rows by transaction id: sequence numbers become visible out of order and would be missed.
+    made_by     xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (network, address),
+    UNIQUE (network, index)
+);
+CREATE INDEX ON payments.addresses (made_by);
+CREATE UNIQUE INDEX ON payments.addresses (merchant_id, network, customer) WHERE customer IS NOT NULL;
+
+CREATE TABLE payments.invoices (
+    id             text PRIMARY KEY,                   -- ordered by time of creation
+    merchant_id    text NOT NULL REFERENCES payments.merchants,
+    reference      text,                               -- the merchant's own; unique for him
+    price_units    numeric(78,0) NOT NULL CHECK (price_units > 0),
+    price_currency text NOT NULL,                      -- ISO 4217, or a CAIP-19 asset id
+    price_decimals smallint NOT NULL,
+    assets         text[] NOT NULL,                    -- the payer may choose among these
+    state          text NOT NULL,
+    reason         text,
+    paid_units     numeric(78,0) NOT NULL DEFAULT 0,   -- value of all that was seen, in the price's units
+    confirmed_units numeric(78,0) NOT NULL DEFAULT 0,
+    terms          jsonb NOT NULL,                     -- tolerances and late rule as they were at creation
+    description    text,
+    metadata       jsonb NOT NULL DEFAULT '{}',
+    redirect_url   text,
+    created_at     timestamptz NOT NULL,
+    expires_at     timestamptz NOT NULL,
+    monitored_until timestamptz NOT NULL,
+    settled_at     timestamptz,
+    UNIQUE (merchant_id, reference)
+);
+CREATE INDEX ON payments.invoices (merchant_id, id DESC);
+CREATE INDEX ON payments.invoices (merchant_id, state, id DESC);
+CREATE INDEX ON payments.invoices (expires_at) WHERE state = 'new';
+CREATE INDEX ON payments.invoices (monitored_until) WHERE state IN ('new', 'processing', 'expired');
+
+-- How one invoice can be paid in one asset: made when the payer picks it.
+CREATE TABLE payments.quotes (
+    invoice_id  text NOT NULL REFERENCES payments.invoices,
+    asset       text NOT NULL,
+    network     text NOT NULL,
+    address     text NOT NULL,
+    index       bigint NOT NULL,
+    due_units   numeric(78,0) NOT NULL CHECK (due_units > 0),
+    rate        jsonb,                                 -- rate, sources and their times; NULL where price and asset are one
+    created_at  timestamptz NOT NULL,
+    PRIMARY KEY (invoice_id, asset)
+);
+
+CREATE TABLE payments.deposits (
+    id            text PRIMARY KEY,
+    network       text NOT NULL,
+    key           text NOT NULL,                       -- chains.port.Arrival.key
+    asset         text NOT NULL,
+    address       text NOT NULL,
+    merchant_id   text NOT NULL REFERENCES payments.merchants,
+    invoice_id    text REFERENCES payments.invoices,
+    units         numeric(78,0) NOT NULL CHECK (units > 0),
+    state         text NOT NULL,
+    transaction   text,
+    block_height  bigint,
+    block_hash    text,
+    confirmations_required integer NOT NULL,
+    times_confirmed integer NOT NULL DEFAULT 0,        -- part of the ledger's idempotency key: a reorganised deposit may confirm again
+    seen_at       timestamptz NOT NULL,
+    confirmed_at  timestamptz,
+    UNIQUE (network, key),
+    CHECK ((block_height IS NULL) = (block_hash IS NULL)),
+    CHECK (state <> 'confirmed' OR block_height IS NOT NULL)
+);
+CREATE INDEX ON payments.deposits (merchant_id, id DESC);
+CREATE INDEX ON payments.deposits (invoice_id);
+CREATE INDEX ON payments.deposits (network, block_height) WHERE state = 'seen';
+CREATE INDEX ON payments.deposits (network, block_height DESC);
+
+-- Where the follower of each network stands, and the recent blocks it came by.
+CREATE TABLE payments.cursors (
+    network    text PRIMARY KEY,
+    height     bigint NOT NULL,
+    hash       text NOT NULL,
+    tip_height bigint NOT NULL,
+    trouble    text,                                   -- why crediting waits, as an error code; NULL: it does not
+    updated_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE payments.blocks (
+    network text NOT NULL,
+    height  bigint NOT NULL,
+    hash    text NOT NULL,
+    PRIMARY KEY (network, height)
+);
+
+-- Whatever needs a person, never dropped.
+CREATE TABLE payments.attention (
+    id          text PRIMARY KEY,
+    merchant_id text REFERENCES payments.merchants,
+    reason      text NOT NULL,
+    subject     text NOT NULL,                         -- id of the invoice, deposit or network it is about
+    detail      jsonb NOT NULL DEFAULT '{}',
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    resolved_at timestamptz,
+    resolution  text,
+    resolved_by text
+);
+CREATE INDEX ON payments.attention (merchant_id, id DESC) WHERE resolved_at IS NULL;
+CREATE UNIQUE INDEX ON payments.attention (subject, reason) WHERE resolved_at IS NULL;
+
+-- What happened, in the transaction that made it happen: the source of webhooks, `GET /v1/events` and live pages.
+CREATE TABLE payments.events (
+    seq         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    made_by     xid8 NOT NULL DEFAULT pg_current_xact_id(),   -- readers stop before transactions still open
+    id          text NOT NULL UNIQUE,
+    merchant_id text NOT NULL REFERENCES payments.merchants,
+    type        text NOT NULL,
+    subject     text NOT NULL,
+    data        jsonb NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX ON payments.events (merchant_id, made_by, seq);
+CREATE INDEX ON payments.events (subject, seq);
+
+CREATE TABLE payments.webhook_endpoints (
+    id            text PRIMARY KEY,
+    merchant_id   text NOT NULL REFERENCES payments.merchants,
+    url           text NOT NULL,
+    types         text[] NOT NULL DEFAULT '{}',        -- empty: all
+    secret        bytea NOT NULL,                      -- encrypted at rest with the platform's webhook key, kept in a file
+    old_secret    bytea,                               -- signs too until old_secret_until
+    old_secret_until timestamptz,
+    allow_private boolean NOT NULL DEFAULT false,
+    disabled_at   timestamptz,
+    created_at    timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX ON payments.webhook_endpoints (merchant_id);
+
+CREATE TABLE payments.deliveries (
+    id           text PRIMARY KEY,
+    endpoint_id  text NOT NULL REFERENCES payments.webhook_endpoints,
+    event_seq    bigint NOT NULL REFERENCES payments.events,
+    state        text NOT NULL CHECK (state IN ('waiting', 'delivered', 'given-up')),
+    attempts     integer NOT NULL DEFAULT 0,
+    next_at      timestamptz NOT NULL DEFAULT now(),
+    last_status  integer,
+    last_error   text,
+    delivered_at timestamptz,
+    created_at   timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX ON payments.deliveries (next_at) WHERE state = 'waiting';
+CREATE INDEX ON payments.deliveries (endpoint_id, id DESC);
+
+CREATE TABLE payments.idempotency (
+    caller       text NOT NULL,                        -- merchant id, or `operator`
+    key          text NOT NULL,
+    request_hash bytea NOT NULL,
+    status       integer NOT NULL,
+    response     bytea NOT NULL,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (caller, key)
+);
+CREATE INDEX ON payments.idempotency (created_at);
