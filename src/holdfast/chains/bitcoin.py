@@ -1,0 +1,1 @@
+"""Facts from nodes of this family."""
