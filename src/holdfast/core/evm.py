@@ -26,12 +26,12 @@ _SETUP_SELECTOR = bytes.fromhex(
 )  # Safe: setup(address[],uint256,address,bytes,address,address,uint256,address)
 _OWNERS_MAX = 50
 
-# Runtime code of a deposit address. Empty call data stops at once, so that plain coin fits into the 2,300 gas of
-# `transfer` (a plain EIP-1167 clone needs 2,600 for its cold DELEGATECALL alone); what follows the JUMPDEST is EIP-1167
-# with its one jump target moved by the six bytes put in front.
-_RUNTIME_HEAD = bytes.fromhex("36600557005b" + "363d3d373d3d3d363d73")
-_RUNTIME_TAIL = bytes.fromhex("5af43d82803e903d91603157fd5bf3")
-_INIT_HEAD = bytes.fromhex("3d603380600a3d3981f3")  # return the 51 (0x33) bytes that follow
+# Runtime code of a deposit address, as in `contracts/ForwarderFactory.sol`. Unless a call brings data and no value it
+# stops at once, so that coin fits into the 2,300 gas of `transfer` (a plain EIP-1167 proxy needs 2,600 for its cold
+# DELEGATECALL alone); what follows is EIP-1167 with its one jump target moved by the nine bytes in front.
+_RUNTIME_HEAD = bytes.fromhex("34153602600857005b" + "363d3d373d3d3d363d73")
+_RUNTIME_TAIL = bytes.fromhex("5af43d82803e903d91603457fd5bf3")
+_INIT_HEAD = bytes.fromhex("3d603680600a3d3981f3")  # return the 54 (0x36) bytes that follow
 
 
 class EvmAddressMalformed(BadInput):
