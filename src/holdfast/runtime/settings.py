@@ -1,0 +1,288 @@
+"""The shape of the configuration file: every setting, its type, its default and what it means.
+
+The reference page is made from these classes, so a field without a description does not pass the tests.
+It never reads a file; `runtime.config` does, and says which line is wrong.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from holdfast.core.money import Asset, AssetId, parse_units
+from holdfast.core.networks import BitcoinNetwork, EvmNetwork, Network, erc20_asset, evm_network, known_network
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+PortOrOff = Annotated[int, Meta(ge=0, le=65535)]
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogLevel(StrEnum):
+    """The least important lines that are still written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class DatabaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where PostgreSQL is: the embedded one (the default), or any other by URL."""
+
+    data_dir: Annotated[
+        Path, Meta(description="Directory of the embedded PostgreSQL, which `holdfast serve` starts and stops.")
+    ] = Path("data/database")
+    url: Annotated[
+        str | None,
+        Meta(description="`postgresql://` URL of your own PostgreSQL, without a password; `data_dir` is then unused."),
+    ] = None
+    password_file: Annotated[
+        Path | None, Meta(description="File with the password for `url`; only its owner may read it.")
+    ] = None
+    owner_url: Annotated[
+        str | None,
+        Meta(description="URL of the role that owns the tables, used by `holdfast migrate` and `backup` alone."),
+    ] = None
+    owner_password_file: Annotated[
+        Path | None, Meta(description="File with the password for `owner_url`; only its owner may read it.")
+    ] = None
+    connections_max: Annotated[int, Meta(ge=2, le=500, description="Most connections that one process opens.")] = 16
+    backup_dir: Annotated[
+        Path, Meta(description="Where `holdfast backup` writes, and `doctor` looks for its last proof.")
+    ] = Path("data/backups")
+
+
+class ApiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The HTTP API and the checkout pages."""
+
+    host: Annotated[str, Meta(min_length=1, description="Address to listen on; put a TLS proxy in front of it.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[Port, Meta(description="Port to listen on.")] = 8480
+    workers: Annotated[int, Meta(ge=1, le=64, description="Processes that share the port.")] = 1
+    public_url: Annotated[
+        str, Meta(description="What payers and merchants call this server, as in `https://pay.example.org`.")
+    ] = "http://127.0.0.1:8480"
+    trusted_proxies: Annotated[
+        list[str], Meta(description="Addresses whose `X-Forwarded-For` is believed; empty: nobody's.")
+    ] = []
+    requests_per_minute: Annotated[
+        int,
+        Meta(ge=0, description="Most requests by one API key, or one address without a key, per minute; 0: no limit."),
+    ] = 6000
+
+
+class FollowerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The process that follows the networks."""
+
+    metrics_port: Annotated[
+        PortOrOff, Meta(description="Loopback port of its `/metrics`, `/health` and `/ready`; 0: none.")
+    ] = 8481
+
+
+class CourierSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The process that delivers webhooks."""
+
+    metrics_port: Annotated[
+        PortOrOff, Meta(description="Loopback port of its `/metrics`, `/health` and `/ready`; 0: none.")
+    ] = 8482
+
+
+class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One node of a network. Its URL carries no credentials; a file does."""
+
+    url: Annotated[str | None, Meta(description="`http://` or `https://` URL of its JSON-RPC port.")] = None
+    url_file: Annotated[
+        Path | None, Meta(description="File with the URL, for providers whose URL contains a key; instead of `url`.")
+    ] = None
+    cookie_file: Annotated[
+        Path | None, Meta(description="The `.cookie` file that a Bitcoin-family node writes at its start.")
+    ] = None
+    rpc_user: Annotated[str | None, Meta(description="RPC user, where the node has no cookie file.")] = None
+    rpc_password_file: Annotated[
+        Path | None, Meta(description="File with the RPC user's password; only its owner may read it.")
+    ] = None
+
+
+class ConfirmationRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many confirmations a deposit needs."""
+
+    count: Annotated[int, Meta(ge=1, le=10_000, description="Confirmations; the block that contains it is the first.")]
+    below: Annotated[
+        str | None,
+        Meta(description="For deposits below this amount of the asset; leave it out in the last rule."),
+    ] = None
+
+
+class TokenSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One listed ERC-20 token. Contracts that are not listed are nothing, whatever they call themselves."""
+
+    contract: Annotated[str, Meta(description="Contract address, with its EIP-55 checksum.")]
+    symbol: Annotated[str, Meta(min_length=1, max_length=16, description="Name shown to people.")]
+    decimals: Annotated[int, Meta(ge=0, le=36, description="Decimal places of its smallest unit.")]
+
+
+class NetworkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One network, under its name: `[networks.litecoin]`. A name of your own needs `chain_id` and `symbol` (EVM)."""
+
+    name: str
+    """The table's own name; set by the reader, refused in the file."""
+    nodes: Annotated[
+        list[NodeSettings],
+        Meta(min_length=1, description="Its nodes. Where there are several, all must agree before money is credited."),
+    ]
+    finality_depth: Annotated[
+        int,
+        Meta(
+            ge=1, le=100_000, description="Depth beyond which a reorganisation stops the follower and calls a person."
+        ),
+    ] = 100
+    confirmations: Annotated[
+        list[ConfirmationRule],
+        Meta(
+            min_length=1,
+            description="Confirmations by amount: the first rule whose `below` is above the deposit counts.",
+        ),
+    ] = field(default_factory=lambda: [ConfirmationRule(count=6)])
+    poll_milliseconds: Annotated[
+        int, Meta(ge=50, le=600_000, description="How long the follower waits before it asks for a new block again.")
+    ] = 2000
+    descriptor: Annotated[
+        str | None, Meta(description="Bitcoin family: the vault's watch-only multisig descriptor.")
+    ] = None
+    factory: Annotated[str | None, Meta(description="EVM: address of the forwarder factory.")] = None
+    implementation: Annotated[str | None, Meta(description="EVM: address of the forwarder implementation.")] = None
+    vault: Annotated[str | None, Meta(description="EVM: address of the vault (a Safe).")] = None
+    tokens: Annotated[list[TokenSettings], Meta(description="EVM: the tokens that may be paid with.")] = []
+    chain_id: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="EVM network that is not built in: its EIP-155 chain id."),
+    ] = None
+    symbol: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=16)] | None,
+        Meta(description="EVM network that is not built in: its coin's symbol."),
+    ] = None
+    test: Annotated[
+        bool, Meta(description="EVM network that is not built in: whether its coins are worth nothing.")
+    ] = False
+
+    @property
+    def network(self) -> Network:
+        """The network's parameters. Raises `NetworkUnknown` (never after `config.load`)."""
+        if self.chain_id is not None and self.symbol is not None:
+            return evm_network(self.chain_id, self.name, self.symbol, is_test=self.test)
+        return known_network(self.name)
+
+    @property
+    def assets(self) -> dict[AssetId, Asset]:
+        """What may be paid with on this network: its coin and the listed tokens."""
+        network = self.network
+        assets = [network.coin]
+        if isinstance(network, EvmNetwork):
+            assets += [erc20_asset(network, token.contract, token.symbol, token.decimals) for token in self.tokens]
+        return {asset.id: asset for asset in assets}
+
+    def confirmations_for(self, units: int, asset: Asset) -> int:
+        """How many confirmations a deposit of `units` smallest units of `asset` needs."""
+        for rule in self.confirmations:
+            if rule.below is None or units < parse_units(rule.below, asset.decimals):
+                return rule.count
+        return self.confirmations[-1].count
+
+    @property
+    def is_bitcoin(self) -> bool:
+        """Whether it is of the Bitcoin family."""
+        return isinstance(self.network, BitcoinNetwork)
+
+
+class RatesSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where exchange rates come from. Without enough agreeing sources there is no rate, and no quote."""
+
+    sources: Annotated[
+        list[str], Meta(description="Public sources to ask; the median of their answers is the rate.")
+    ] = field(default_factory=lambda: ["kraken", "coinbase", "bitstamp", "coingecko"])
+    sources_min: Annotated[int, Meta(ge=1, le=16, description="Fewest sources that must have answered.")] = 2
+    max_age_seconds: Annotated[int, Meta(ge=1, le=86_400, description="Oldest answer that still counts.")] = 120
+    band_basis_points: Annotated[
+        int, Meta(ge=1, le=10_000, description="How far a source may lie from the median before there is no rate.")
+    ] = 200
+    fixed: Annotated[
+        dict[str, str],
+        Meta(description='Fixed rates instead of sources, as in `"LTC/EUR" = "85.00"`; only with `sources = []`.'),
+    ] = {}
+    symbols: Annotated[
+        dict[str, str],
+        Meta(description='Which coin prices another, as in `"rLTC" = "LTC"`: for test coins and tokens.'),
+    ] = {}
+
+
+class WebhooksSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How webhooks are delivered."""
+
+    key_file: Annotated[
+        Path, Meta(description="File with the key that encrypts endpoints' secrets in the database (32 bytes, hex).")
+    ] = Path("secrets/webhook.key")
+    timeout_seconds: Annotated[int, Meta(ge=1, le=120, description="Longest wait for a shop's answer.")] = 15
+    give_up_after_hours: Annotated[
+        int, Meta(ge=1, le=720, description="How long a delivery is tried again before it is given up.")
+    ] = 96
+    concurrency: Annotated[int, Meta(ge=1, le=1000, description="Most deliveries at the same time.")] = 64
+    allow_private: Annotated[
+        bool,
+        Meta(
+            description="Whether an endpoint may be allowed to lie in a private network; the operator allows each one."
+        ),
+    ] = False
+
+
+class LogsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is logged, to standard error."""
+
+    level: Annotated[LogLevel, Meta(description="Least important lines that are written.")] = LogLevel.INFO
+    format: Annotated[LogFormat, Meta(description="`json` for machines, `console` for people.")] = LogFormat.JSON
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    path: Path
+    """The file they were read from; set by the reader, refused in the file."""
+    quorum_file: Annotated[Path, Meta(description="The officers' quorum document (public keys and threshold).")] = Path(
+        "quorum.json"
+    )
+    database: DatabaseSettings = DatabaseSettings()
+    api: ApiSettings = ApiSettings()
+    follower: FollowerSettings = FollowerSettings()
+    courier: CourierSettings = CourierSettings()
+    networks: dict[str, NetworkSettings]
+    rates: RatesSettings = RatesSettings()
+    webhooks: WebhooksSettings = WebhooksSettings()
+    logs: LogsSettings = LogsSettings()
+
+    @property
+    def directory(self) -> Path:
+        """Where the file lies; relative paths in it start here."""
+        return self.path.parent
+
+
+SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "database": DatabaseSettings,
+    "api": ApiSettings,
+    "follower": FollowerSettings,
+    "courier": CourierSettings,
+    "networks.<name>": NetworkSettings,
+    "rates": RatesSettings,
+    "webhooks": WebhooksSettings,
+    "logs": LogsSettings,
+}
+"""Tables of the file, in the order of the reference page."""
