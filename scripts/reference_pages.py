@@ -1,0 +1,215 @@
+"""Makes the reference pages from the code: errors, states, configuration, command.
+
+`scripts/docs` writes them; `scripts/docs --check` changes nothing and fails where a page is stale.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import typer
+from holdfast.faces.cli.main import app
+
+import holdfast
+from holdfast.core.errors import HoldfastError
+from holdfast.core.states import DEPOSIT_MOVES, INVOICE_MOVES, DepositState, InvoiceReason, InvoiceState
+from holdfast.runtime.settings import SECTIONS, Settings
+
+PAGES = Path(__file__).parent.parent / "docs" / "reference"
+MADE = "<!-- Made by scripts/docs from the code: change the code, then run it. -->\n"
+
+
+def every_error() -> list[type[HoldfastError]]:
+    """Every error class of the package, by code."""
+    for module in pkgutil.walk_packages(holdfast.__path__, "holdfast."):
+        if not module.name.endswith(("__main__", "migrations.env")):
+            importlib.import_module(module.name)
+    found: set[type[HoldfastError]] = set()
+    waiting: list[type[HoldfastError]] = [HoldfastError]
+    while waiting:
+        error = waiting.pop()
+        found.add(error)
+        waiting += error.__subclasses__()
+    return sorted((error for error in found if error.__module__.startswith("holdfast.")), key=lambda error: error.code)
+
+
+def room(error: type[HoldfastError]) -> str:
+    """The room an error belongs to."""
+    return error.__module__.split(".")[1]
+
+
+def errors_page() -> Iterator[str]:
+    """Each error: what happened, what to do, whether to try again."""
+    yield "# Errors\n\n*Which question this page answers: what does this error mean, and what do I do?*\n"
+    yield (
+        "Every error that Holdfast expects has a stable code. The HTTP API sends it as `code` in a\n"
+        "problem document ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)), the command prints it, logs carry it.\n"
+        "Codes are never reused.\n"
+    )
+    for error in every_error():
+        again = "The same request may succeed later." if error.retry else "The same request fails again."
+        kind = next(
+            (base.__name__ for base in error.__mro__[1:] if base is not error and issubclass(base, HoldfastError)), ""
+        )
+        yield f"## `{error.code}`\n\n{error.title()} {error.remedy()}\n"
+        yield f"`{error.__name__}` ({room(error)}; a {kind}). {again}\n"
+
+
+def moves(title: str, states: type[InvoiceState | DepositState], table: Mapping[Any, frozenset[Any]]) -> Iterator[str]:
+    """One table of transitions."""
+    yield f"## {title}\n\n| from | may become |\n|---|---|"
+    for state in states:
+        then = [f"`{other.value}`" for other in states if other in table[state]]
+        yield f"| `{state.value}` | {', '.join(then) or 'nothing: the end'} |"
+    yield ""
+
+
+def states_page() -> Iterator[str]:
+    """Every state and every way between two of them."""
+    yield "# States\n\n*Which question this page answers: what can become of an invoice or a deposit?*\n"
+    yield "A transition that is not in these tables cannot be made: the tables are the code (`core/states.py`).\n"
+    yield from moves("Invoice", InvoiceState, INVOICE_MOVES)
+    yield "Reasons, beside the state: " + ", ".join(f"`{reason.value}`" for reason in InvoiceReason) + ".\n"
+    yield from moves("Deposit", DepositState, DEPOSIT_MOVES)
+
+
+def default_of(entry: msgspec.structs.FieldInfo) -> str:
+    """A setting's default as TOML would write it."""
+    if entry.required:
+        return "required"
+    value = entry.default_factory() if entry.default is msgspec.NODEFAULT else entry.default
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, int):
+        return f"`{value}`"
+    if isinstance(value, list):
+        return "`[" + ", ".join(str(msgspec.to_builtins(one)).replace("'", '"') for one in value) + "]`"
+    return "`{}`" if value == {} else f'`"{value}"`'
+
+
+def type_of(node: msgspec.inspect.Type) -> str:
+    """A setting's type in the configuration's own words."""
+    words = {"IntType": "whole number", "StrType": "text", "BoolType": "true or false", "CustomType": "path"}
+    match node:
+        case msgspec.inspect.Metadata(type=inner):
+            return type_of(inner)
+        case msgspec.inspect.UnionType(types=types):
+            return " or ".join(type_of(one) for one in types if not isinstance(one, msgspec.inspect.NoneType))
+        case msgspec.inspect.ListType(item_type=item):
+            return f"list of {type_of(item)}"
+        case msgspec.inspect.DictType():
+            return "table"
+        case msgspec.inspect.StructType(cls=cls):
+            return f"[{cls.__name__}](#{cls.__name__.lower()})"
+        case msgspec.inspect.EnumType(cls=cls):
+            return " or ".join(f'`"{one.value}"`' for one in cls)
+    return words.get(type(node).__name__, type(node).__name__)
+
+
+def described(node: msgspec.inspect.Type) -> str:
+    """The description that the setting carries in its type."""
+    while isinstance(node, msgspec.inspect.Metadata):
+        if node.extra_json_schema and "description" in node.extra_json_schema:
+            return str(node.extra_json_schema["description"])
+        node = node.type
+    return ""
+
+
+def settings_table(kind: type[msgspec.Struct], hidden: frozenset[str] = frozenset({"name", "path"})) -> Iterator[str]:
+    """The settings of one table of the file."""
+    yield f"{inspect.getdoc(kind)}\n\n| setting | type | default | meaning |\n|---|---|---|---|"
+    types = {entry.name: entry.type for entry in msgspec.inspect.type_info(kind).fields}
+    for entry in msgspec.structs.fields(kind):
+        if entry.name in hidden or entry.name in SECTIONS or entry.name == "networks":
+            continue
+        meaning = described(types[entry.name])
+        if not meaning:
+            sys.exit(f"{kind.__name__}.{entry.name} has no description")
+        yield f"| `{entry.name}` | {type_of(types[entry.name])} | {default_of(entry)} | {meaning} |"
+    yield ""
+
+
+def configuration_page() -> Iterator[str]:
+    """Every setting."""
+    yield "# Configuration\n\n*Which question this page answers: what can I set, and what happens if I do not?*\n"
+    yield (
+        "One TOML file, `holdfast.toml`; `holdfast init` writes it with comments. Relative paths start at its\n"
+        "directory. A line that is wrong stops the start with its number and what to do. Secrets never stand in it:\n"
+        "it names files.\n"
+    )
+    yield "## Top of the file\n"
+    yield from settings_table(Settings)
+    inner: dict[str, type[msgspec.Struct]] = {}
+    for name, kind in SECTIONS.items():
+        yield f"## `[{name}]`\n"
+        yield from settings_table(kind)
+        for entry in msgspec.inspect.type_info(kind).fields:
+            node = entry.type.type if isinstance(entry.type, msgspec.inspect.Metadata) else entry.type
+            item = getattr(node, "item_type", None)
+            if isinstance(item, msgspec.inspect.StructType):
+                inner[item.cls.__name__] = item.cls
+    for name, kind in inner.items():
+        yield f"## {name}\n"
+        yield from settings_table(kind)
+
+
+def command_pages(command: click.Command, words: str) -> Iterator[str]:
+    """The help of a command and of all below it."""
+    context = click.Context(command, info_name=words, terminal_width=100, max_content_width=100)
+    if not isinstance(command, click.Group) or command.callback:
+        usage = command.get_usage(context).removeprefix("Usage: ")
+        yield f"## `{words}`\n\n{inspect.cleandoc(command.help or '')}\n\n```text\n{usage}\n"
+        for parameter in command.get_params(context):
+            record = parameter.get_help_record(context)
+            if record and record[0] != "--help":
+                yield f"  {record[0]}\n      {record[1]}"
+        yield "```\n"
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            if below is not None and not below.hidden:
+                yield from command_pages(below, f"{words} {name}")
+
+
+def command_page() -> Iterator[str]:
+    """The whole command."""
+    yield "# The `holdfast` command\n\n*Which question this page answers: what can I type?*\n"
+    yield from command_pages(typer.main.get_command(app), "holdfast")
+
+
+WRITERS: dict[str, Callable[[], Iterator[str]]] = {
+    "errors.md": errors_page,
+    "states.md": states_page,
+    "configuration.md": configuration_page,
+    "command.md": command_page,
+}
+
+
+def main() -> None:
+    """Write the pages, or with `--check` compare them."""
+    check = "--check" in sys.argv[1:]
+    stale = []
+    PAGES.mkdir(parents=True, exist_ok=True)
+    for name, write in WRITERS.items():
+        text = MADE + "\n".join(write()).rstrip() + "\n"
+        page = PAGES / name
+        if not page.exists() or page.read_text() != text:
+            stale.append(name)
+            if not check:
+                page.write_text(text)
+    if check and stale:
+        sys.exit(f"stale reference pages: {', '.join(stale)}; run scripts/docs")
+
+
+if __name__ == "__main__":
+    main()
