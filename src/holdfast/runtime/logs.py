@@ -21,6 +21,9 @@ REQUEST_ID_HEADER = "X-Request-Id"
 
 REDACTED = "[redacted]"
 
+# Without local variables: they are where the secrets are.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
 _SECRET_NAME = re.compile(
     r"(?i)(^|_)(password|passwd|passphrase|secret|token|authorization|cookie|api_?key|private_?key|seed|mnemonic|xprv)($|_)"
 )
@@ -47,7 +50,7 @@ def configure(settings: LogsSettings, zone: str, stream: TextIO | None = None) -
         structlog.processors.StackInfoRenderer(),
     ]
     end: list[structlog.typing.Processor] = (
-        [structlog.processors.dict_tracebacks, redact, structlog.processors.JSONRenderer(default=str)]
+        [_TRACEBACKS, redact, structlog.processors.JSONRenderer(default=str)]
         if settings.format is LogFormat.JSON
         else [structlog.processors.format_exc_info, redact, structlog.dev.ConsoleRenderer(colors=out.isatty())]
     )
