@@ -7,7 +7,11 @@ CREATE TABLE payments.merchants (
     public_key  bytea NOT NULL,                    -- Ed25519, the merchant's own
     recovery_key bytea NOT NULL,
     state       text NOT NULL CHECK (state IN ('pending', 'active', 'closed')),  -- pending until certified
-    settings    jsonb NOT NULL DEFAULT '{}',       -- tolerances, late rule: payments.merchants.Settings
+    settings    jsonb NOT NULL DEFAULT '{}',       -- tolerances, late rule: payments.standing.Terms
+    tariff_basis_points integer NOT NULL DEFAULT 0 CHECK (tariff_basis_points BETWEEN 0 AND 10000),
+    certificate_version integer,                   -- the newest certificate's; NULL: not certified yet
+    certified_until timestamptz,                   -- its expiry: no address is given out afterwards
+    request     bytea NOT NULL,                    -- the unsigned certificate document that officers are asked to sign
     created_at  timestamptz NOT NULL DEFAULT now()
 );
 
@@ -35,13 +39,21 @@ CREATE TABLE payments.api_keys (
     created_at   timestamptz NOT NULL DEFAULT now()
 );
 
--- Which derivation indexes of a network's vault a merchant owns (from its certificate), and the next unused one.
+-- Where the next range of a network's derivation indexes begins: one row, so that no two merchants get the same.
+CREATE TABLE payments.index_spaces (
+    network    text PRIMARY KEY,
+    index_next bigint NOT NULL CHECK (index_next >= 0)
+);
+
+-- Which derivation indexes of a network's vault a merchant owns, and the next unused one.
+-- The vault is the certificate's: addresses come from what officers signed, whatever the configuration says later.
 CREATE TABLE payments.address_ranges (
     merchant_id text NOT NULL REFERENCES payments.merchants,
     network     text NOT NULL,
     index_from  bigint NOT NULL,
     index_to    bigint NOT NULL,                       -- excluded
     index_next  bigint NOT NULL,
+    vault       jsonb NOT NULL,
     PRIMARY KEY (network, index_from),
     CHECK (index_from <= index_next AND index_next <= index_to)
 );
@@ -55,6 +67,7 @@ CREATE TABLE payments.addresses (
     invoice_id  text,                                  -- NULL: standing
     customer    text,                                  -- the merchant's own name for its customer
     open_until  timestamptz,                           -- NULL: for ever; EVM balances are compared until then
+    closed_at   timestamptz,                           -- a standing address that its merchant no longer shows
     -- A follower reads new rows by transaction id: sequence numbers become visible out of order and would be missed.
     made_by     xid8 NOT NULL DEFAULT pg_current_xact_id(),
     created_at  timestamptz NOT NULL DEFAULT now(),
@@ -63,6 +76,8 @@ CREATE TABLE payments.addresses (
 );
 CREATE INDEX ON payments.addresses (made_by);
 CREATE UNIQUE INDEX ON payments.addresses (merchant_id, network, customer) WHERE customer IS NOT NULL;
+CREATE INDEX ON payments.addresses (merchant_id, network, index DESC) WHERE invoice_id IS NULL;
+CREATE INDEX ON payments.addresses (invoice_id) WHERE invoice_id IS NOT NULL;
 
 CREATE TABLE payments.invoices (
     id             text PRIMARY KEY,                   -- ordered by time of creation
@@ -91,17 +106,20 @@ CREATE INDEX ON payments.invoices (merchant_id, state, id DESC);
 CREATE INDEX ON payments.invoices (expires_at) WHERE state = 'new';
 CREATE INDEX ON payments.invoices (monitored_until) WHERE state IN ('new', 'processing', 'expired');
 
--- How one invoice can be paid in one asset: made when the payer picks it.
+-- How one invoice can be paid in one asset: made when the payer picks it, and again (the next version, the same
+-- address) when the payer asks after it ran out. A payment is valued by the version in force when it was made.
 CREATE TABLE payments.quotes (
     invoice_id  text NOT NULL REFERENCES payments.invoices,
     asset       text NOT NULL,
+    version     integer NOT NULL DEFAULT 1,
     network     text NOT NULL,
     address     text NOT NULL,
     index       bigint NOT NULL,
     due_units   numeric(78,0) NOT NULL CHECK (due_units > 0),
     rate        jsonb,                                 -- rate, sources and their times; NULL where price and asset are one
     created_at  timestamptz NOT NULL,
-    PRIMARY KEY (invoice_id, asset)
+    valid_until timestamptz NOT NULL,
+    PRIMARY KEY (invoice_id, asset, version)
 );
 
 CREATE TABLE payments.deposits (
@@ -119,7 +137,12 @@ CREATE TABLE payments.deposits (
     block_hash    text,
     confirmations_required integer NOT NULL,
     times_confirmed integer NOT NULL DEFAULT 0,        -- part of the ledger's idempotency key: a reorganised deposit may confirm again
+    tariff_units  numeric(78,0) NOT NULL DEFAULT 0,    -- of the last confirmation
+    repaid_units  numeric(78,0) NOT NULL DEFAULT 0,    -- of the last confirmation, went to what the merchant owed
+    below_minimum boolean NOT NULL DEFAULT false,      -- shown, never credited
+    held_for      text,                                -- why screening or a person holds it
     seen_at       timestamptz NOT NULL,
+    paid_at       timestamptz NOT NULL,                -- the earliest moment that it can be shown to have been made
     confirmed_at  timestamptz,
     UNIQUE (network, key),
     CHECK ((block_height IS NULL) = (block_hash IS NULL)),
@@ -127,7 +150,8 @@ CREATE TABLE payments.deposits (
 );
 CREATE INDEX ON payments.deposits (merchant_id, id DESC);
 CREATE INDEX ON payments.deposits (invoice_id);
-CREATE INDEX ON payments.deposits (network, block_height) WHERE state = 'seen';
+CREATE INDEX ON payments.deposits (network, block_height) WHERE state = 'seen' AND NOT below_minimum;
+CREATE INDEX ON payments.deposits (network) WHERE state = 'seen' AND block_height IS NULL;
 CREATE INDEX ON payments.deposits (network, block_height DESC);
 
 -- Where the follower of each network stands, and the recent blocks it came by.
@@ -137,6 +161,7 @@ CREATE TABLE payments.cursors (
     hash       text NOT NULL,
     tip_height bigint NOT NULL,
     trouble    text,                                   -- why crediting waits, as an error code; NULL: it does not
+    read_through timestamptz,                          -- all that the nodes knew then has been applied
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE TABLE payments.blocks (
@@ -173,7 +198,8 @@ CREATE TABLE payments.events (
     created_at  timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX ON payments.events (merchant_id, made_by, seq);
-CREATE INDEX ON payments.events (subject, seq);
+CREATE INDEX ON payments.events (made_by, seq);
+CREATE INDEX ON payments.events (subject, made_by, seq);
 
 CREATE TABLE payments.webhook_endpoints (
     id            text PRIMARY KEY,
