@@ -94,7 +94,7 @@ def coin_arrivals(
     rest = dict(gains)
     arrivals = []
     for payment in payments:
-        rest[payment.address] -= payment.units
+        rest[payment.address] = rest.get(payment.address, 0) - payment.units
         name = f"{payment.transaction}:native"
         arrivals.append(Arrival(name, payment.transaction, payment.address, asset, payment.units))
     for address, units in sorted(rest.items()):
