@@ -84,6 +84,8 @@ class Arrival:
     address: str
     asset: AssetId
     units: int
+    confirmations_min: int = 1
+    """Never to be credited with fewer: the coins cannot be spent before (miners' rewards)."""
 
 
 @dataclass(frozen=True, slots=True)

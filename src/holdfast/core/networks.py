@@ -52,6 +52,8 @@ class BitcoinNetwork:
     """Scheme of BIP 21 payment URIs."""
     is_test: bool
     """Whether its coins are worth nothing, so that delays and floors may be shortened."""
+    coinbase_maturity: int = 100
+    """Confirmations that a miner's reward must have before it can be spent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def native_asset(network: NetworkId, slip44: int, symbol: str, decimals: int) ->
 
 def _bitcoin(  # noqa: PLR0913  a table row: each column is one parameter
     genesis: str, name: str, symbol: str, slip44: int, *, hrp: str | None, p2pkh: int,
-    p2sh: tuple[int, ...], uri_scheme: str, is_test: bool = False,
+    p2sh: tuple[int, ...], uri_scheme: str, is_test: bool = False, coinbase_maturity: int = 100,
 ) -> BitcoinNetwork:  # fmt: skip
     network_id = NetworkId(f"bip122:{genesis[:32]}")
     return BitcoinNetwork(
@@ -99,6 +101,7 @@ def _bitcoin(  # noqa: PLR0913  a table row: each column is one parameter
         script_type=ScriptType.WSH if hrp else ScriptType.SH,
         uri_scheme=uri_scheme,
         is_test=is_test,
+        coinbase_maturity=coinbase_maturity,
     )
 
 
@@ -115,7 +118,7 @@ BITCOIN_NETWORKS = (
     _bitcoin("530827f38f93b43ed12af0b3ad25a288dc02ed74d6d7857862df51fc56c416f9", "litecoin-regtest", "rLTC", 1,
              hrp="rltc", p2pkh=0x6F, p2sh=(0x3A, 0xC4), uri_scheme="litecoin", is_test=True),
     _bitcoin("1a91e3dace36e2be3bf030a65679fe821aa1d6ef92e7c9902eb318182c355691", "dogecoin", "DOGE", 3,
-             hrp=None, p2pkh=0x1E, p2sh=(0x16,), uri_scheme="dogecoin"),
+             hrp=None, p2pkh=0x1E, p2sh=(0x16,), uri_scheme="dogecoin", coinbase_maturity=240),
     _bitcoin("3d2160a3b5dc4a9d62e7e66a295f70313ac808440ef7400d6c0772171ce973a5", "dogecoin-regtest", "rDOGE", 1,
              hrp=None, p2pkh=0x6F, p2sh=(0xC4,), uri_scheme="dogecoin", is_test=True),
 )  # fmt: skip

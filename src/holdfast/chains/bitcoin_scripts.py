@@ -1,0 +1,52 @@
+"""The output script that an address of the Bitcoin family stands for.
+
+Made for addresses that were derived and checked before (`core.addresses` judges what people type): it checks the
+network but not the checksum, and so reads a million in a few seconds when a follower starts.
+"""
+
+from __future__ import annotations
+
+from holdfast.core.errors import BadInput
+from holdfast.core.networks import BitcoinNetwork
+
+_BECH32 = str.maketrans("qpzry9x8gf2tvdw0s3jn54khce6mua7l", "0123456789abcdefghijklmnopqrstuv")
+_BASE58 = {digit: value for value, digit in enumerate("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz")}
+_CHECKSUM_CHARACTERS, _CHECKSUM_BYTES = 6, 4
+_BASE58_BYTES = 25
+
+
+class AddressWithoutScript(BadInput):
+    """A watched address is not one of its network. Look at how it came into the watch: it cannot have been derived."""
+
+    code = "address-without-script"
+
+
+def script_of(network: BitcoinNetwork, address: str) -> bytes:
+    """The script that an output to `address` has. Raises `AddressWithoutScript`."""
+    try:
+        if network.hrp is not None and address.startswith(network.hrp + "1"):
+            return _segwit(address[len(network.hrp) + 1 : -_CHECKSUM_CHARACTERS])
+        return _base58(network, address)
+    except (ValueError, KeyError, OverflowError):
+        raise AddressWithoutScript(f"{address[:90]!r} on {network.name}") from None
+
+
+def _segwit(data: str) -> bytes:
+    """Witness version and program (BIP 141, 173, 350) from the characters between prefix and checksum."""
+    version = int(data[0].translate(_BECH32), 32)
+    program_bits = 5 * (len(data) - 1)
+    padding = program_bits % 8
+    program = (int(data[1:].translate(_BECH32), 32) >> padding).to_bytes(program_bits // 8, "big")
+    return bytes((0x50 + version if version else 0, len(program))) + program
+
+
+def _base58(network: BitcoinNetwork, address: str) -> bytes:
+    number = 0
+    for digit in address:
+        number = number * 58 + _BASE58[digit]
+    payload = number.to_bytes(_BASE58_BYTES, "big")[:-_CHECKSUM_BYTES]
+    if payload[0] in network.p2sh:
+        return b"\xa9\x14" + payload[1:] + b"\x87"  # BIP 16
+    if payload[0] == network.p2pkh:
+        return b"\x76\xa9\x14" + payload[1:] + b"\x88\xac"
+    raise ValueError
