@@ -54,6 +54,7 @@ CREATE TABLE payments.address_ranges (
     index_to    bigint NOT NULL,                       -- excluded
     index_next  bigint NOT NULL,
     vault       jsonb NOT NULL,
+    certified   boolean NOT NULL DEFAULT false,        -- whether officers have signed it
     PRIMARY KEY (network, index_from),
     CHECK (index_from <= index_next AND index_next <= index_to)
 );
