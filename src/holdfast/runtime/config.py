@@ -9,6 +9,7 @@ import difflib
 import os
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -105,7 +106,7 @@ def _convert(source: Source, at: SettingPath, raw: object, kind: type[_T]) -> _T
     def decode(wanted: type[object], value: object) -> object:
         if wanted is Path and isinstance(value, str) and value:
             return Path(value).expanduser()
-        raise NotImplementedError
+        raise TypeError("Expected a path")
 
     try:
         return msgspec.convert(raw, type=kind, strict=True, dec_hook=decode)
@@ -160,10 +161,19 @@ def _names(kind: type[msgspec.Struct]) -> set[str]:
     names: set[str] = set()
     for entry in msgspec.structs.fields(kind):
         names.add(entry.name)
-        inner = msgspec.inspect.type_info(entry.type)
-        structs = inner.types if isinstance(inner, msgspec.inspect.UnionType) else (inner,)
-        for one in structs:
-            item = getattr(one, "item_type", one)
-            if isinstance(item, msgspec.inspect.StructType):
-                names |= _names(item.cls)
+        for inner in _tables(msgspec.inspect.type_info(entry.type)):
+            names |= _names(inner)
     return names - {"path", "name"}
+
+
+def _tables(node: msgspec.inspect.Type) -> Iterator[type[msgspec.Struct]]:
+    """The tables that a setting of this type may contain."""
+    match node:
+        case msgspec.inspect.StructType(cls=cls):
+            yield cls
+        case msgspec.inspect.Metadata(type=inner) | msgspec.inspect.ListType(item_type=inner):
+            yield from _tables(inner)
+        case msgspec.inspect.DictType(value_type=inner):
+            yield from _tables(inner)
+        case _:
+            return

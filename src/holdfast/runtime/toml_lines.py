@@ -17,7 +17,49 @@ _KEY = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
 _DOTTED = rf"{_KEY}(?:\s*\.\s*{_KEY})*"
 _HEADER = re.compile(rf"\s*(\[\[?)\s*({_DOTTED})\s*\]\]?")
 _ASSIGNMENT = re.compile(rf"\s*({_DOTTED})\s*=")
-_STRING = re.compile(r'"""(?:.|\n)*?"""|' r"'''(?:.|\n)*?'''|" r'"(?:\\.|[^"\\\n])*"|' r"'[^'\n]*'|#[^\n]*")
+_LONG_STRING = re.compile(r'"""(?:.|\n)*?"""|' r"'''(?:.|\n)*?'''")
+_STRING = re.compile(r'"(?:\\.|[^"\\\n])*"|' r"'[^'\n]*'|#[^\n]*")
+
+
+def line_of(text: str, path: SettingPath) -> int:
+    """The 1-based line of the statement that sets `path`, or of the nearest thing around it (1 at worst)."""
+    best = _Statement((), 1, 1)
+    for statement in _statements(text):
+        if path[: len(statement.path)] == statement.path and len(statement.path) > len(best.path):
+            best = statement
+    line = best.first
+    for part in path[len(best.path) :]:
+        line = _element_line(text, best, part) if isinstance(part, int) else _mention_line(text, best, line, part)
+    return line
+
+
+def _element_line(text: str, statement: _Statement, nth: int) -> int:
+    """The line on which the array's element of this index begins."""
+    depth, commas, line = 0, 0, statement.first
+    for number in range(statement.first, statement.last + 1):
+        outline = _outline(text)[number - 1]
+        for mark in outline if number > statement.first else outline.partition("=")[2]:
+            depth += (mark in "[{") - (mark in "]}")
+            commas += mark == "," and depth == 1
+            if commas == nth and not mark.isspace() and mark not in ",[":
+                return number
+    return line
+
+
+def _mention_line(text: str, statement: _Statement, line: int, name: str) -> int:
+    """The first line from this one on, inside the statement, on which the key stands; this one where it does not."""
+    key = re.compile(rf"""(?<![\w-])["']?{re.escape(name)}["']?\s*=""")
+    lines = text.splitlines()[line - 1 : statement.last]
+    return next((number for number, one in enumerate(lines, line) if key.search(one)), line)
+
+
+def _outline(text: str) -> list[str]:
+    """The lines without their strings and comments, but `s` where a string was."""
+    return _STRING.sub(lambda match: "" if match[0][0] == "#" else "s", _long_blanked(text)).splitlines()
+
+
+def _long_blanked(text: str) -> str:
+    return _LONG_STRING.sub(lambda match: "s" + "\n" * match[0].count("\n"), text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,34 +84,13 @@ class _Statement:
     last: int
 
 
-def line_of(text: str, path: SettingPath) -> int:
-    """The 1-based line of the statement that sets `path`, or of the nearest thing around it (1 at worst)."""
-    best = _Statement((), 1, 1)
-    for statement in _statements(text):
-        if path[: len(statement.path)] == statement.path and len(statement.path) > len(best.path):
-            best = statement
-    rest = path[len(best.path) :]
-    lines = text.splitlines()
-    region = range(best.first, min(best.last, len(lines)) + 1)
-    name = next((part for part in reversed(rest) if isinstance(part, str)), None)
-    nth = next((part for part in rest if isinstance(part, int)), 0)
-    hits = [number for number in region for _ in _mentions(lines[number - 1], name)] if name else []
-    if hits:
-        return hits[min(nth, len(hits) - 1)]
-    return region[min(nth, len(region) - 1)] if isinstance(rest[:1] and rest[0], int) else best.first
-
-
-def _mentions(line: str, name: str) -> list[str]:
-    return re.findall(rf"""(?<![\w-])["']?{re.escape(name)}["']?\s*=""", line)
-
-
 def _statements(text: str) -> Iterator[_Statement]:
     table: SettingPath = ()
     counts: dict[SettingPath, int] = {}
     open_one: _Statement | None = None
     depth = 0
-    bare = _STRING.sub(_blank, text).splitlines()
-    for number, (line, outline) in enumerate(zip(text.splitlines(), bare, strict=False), 1):
+    lines = zip(_long_blanked(text).splitlines(), _outline(text), strict=False)
+    for number, (line, outline) in enumerate(lines, 1):
         if open_one is None:
             header, assignment = _HEADER.match(line), _ASSIGNMENT.match(line)
             if header:
@@ -87,10 +108,6 @@ def _statements(text: str) -> Iterator[_Statement]:
         if depth <= 0:
             yield open_one
             open_one, depth = None, 0
-
-
-def _blank(match: re.Match[str]) -> str:
-    return "\n" * match[0].count("\n")
 
 
 def _path(dotted: str) -> SettingPath:
