@@ -1,0 +1,7 @@
+"""What alembic runs: the migrations on the connection that `run.upgrade` made, one transaction each."""
+
+from alembic import context
+
+context.configure(connection=context.config.attributes["connection"], transaction_per_migration=True)
+with context.begin_transaction():
+    context.run_migrations()
