@@ -24,6 +24,7 @@ from psycopg import AsyncConnection, sql
 
 from holdfast.core.errors import Conflict, Unavailable
 from holdfast.runtime.database import OWNER, PLATFORM, with_passfile
+from holdfast.runtime.supervise import die_with_parent
 
 SUPERUSER = "postgres"
 DATABASE = "holdfast"
@@ -139,12 +140,14 @@ class EmbeddedDatabase:
             await self._make()
         _own_directory(self.socket_dir)
         options = [f"--{name}={value}" for name, value in self.settings.items()]
+        parent = os.getpid()
         self.process = await asyncio.create_subprocess_exec(
             *command("postgres", "-D", self.data_dir / "cluster", "-k", self.socket_dir, *options),
             stdin=DEVNULL,
             stdout=DEVNULL,
             stderr=(self.data_dir / "postgres.log").open("wb"),
             start_new_session=True,  # Ctrl-C is for us; we tell it when to stop
+            preexec_fn=lambda: die_with_parent(parent, signal.SIGINT),  # killed with -9, we leave no server behind
         )
         await self._answering()
         await self._finish_making()
@@ -155,6 +158,10 @@ class EmbeddedDatabase:
             return
         self.process.send_signal(signal.SIGINT)  # fast shutdown
         await self.process.wait()
+
+    async def ended(self) -> int:
+        """The server's exit code, once it has ended by itself or by `stop`."""
+        return 0 if self.process is None else await self.process.wait()
 
     async def _make(self) -> None:
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -189,9 +189,12 @@ async def _gone(session: int) -> None:
         await asyncio.sleep(0.01)
 
 
-def die_with_parent(parent: int) -> None:
-    """Have this process sent SIGTERM once its parent is gone (Linux); end it where that has happened already."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def die_with_parent(parent: int, number: signal.Signals = signal.SIGTERM) -> None:
+    """Have this process sent a signal once its parent is gone (Linux); end it where that has happened already.
+
+    To be called in the new process: as `preexec_fn`.
+    """
+    _prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os._exit(1)
 
