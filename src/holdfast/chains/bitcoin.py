@@ -43,6 +43,8 @@ from holdfast.core.networks import BitcoinNetwork
 
 T = TypeVar("T")
 
+_VERBOSE, _RAW = True, False
+"""How calls are asked for JSON or bytes. `false` is understood by every age of the family; 0 only by newer ones."""
 _WARMING_UP, _NOT_FOUND, _OUT_OF_RANGE, _MISC = -28, -5, -8, -1
 _HEADERS_PER_BATCH = 500
 _TRANSACTIONS_PER_BATCH = 200
@@ -72,7 +74,7 @@ class BitcoinAccess:
 class BitcoinNode:
     """One full node of the Bitcoin family, as a `chains.port.Node`."""
 
-    def __init__(self, access: BitcoinAccess, network: BitcoinNetwork, limits: Limits = Limits()) -> None:  # noqa: B008  frozen
+    def __init__(self, access: BitcoinAccess, network: BitcoinNetwork, limits: Limits = Limits()) -> None:  # noqa: B008  a frozen value
         """Connects at the first question. Raises `NodeUrlMalformed`."""
         credentials = Credentials(access.cookie_file, access.user, access.password_file)
         self._rpc = RpcClient(access.url, name=access.name, credentials=credentials, limits=limits)
@@ -91,8 +93,8 @@ class BitcoinNode:
         await self._check_network()
         best = await self._call(str, "getbestblockhash")
         if self._tip is None or self._tip.hash != best:
-            height = (await self._call(_Height, "getblockheader", best, True)).height  # noqa: FBT003  the RPC's own
-            raw = await self._call(str, "getblockheader", best, False)  # noqa: FBT003  likewise
+            height = (await self._call(_Height, "getblockheader", best, _VERBOSE)).height
+            raw = await self._call(str, "getblockheader", best, _RAW)
             self._tip = self._proven(self._from_hex(raw), best, height)
         return self._tip
 
@@ -103,7 +105,7 @@ class BitcoinNode:
         for start in range(height_from, height_to + 1, _HEADERS_PER_BATCH):
             heights = range(start, min(start + _HEADERS_PER_BATCH, height_to + 1))
             hashes = await self._batch(str, [("getblockhash", (height,)) for height in heights], _OUT_OF_RANGE)
-            raws = await self._batch(str, [("getblockheader", (each, False)) for each in hashes], _NOT_FOUND)
+            raws = await self._batch(str, [("getblockheader", (each, _RAW)) for each in hashes], _NOT_FOUND)
             for height, block_hash, raw in zip(heights, hashes, raws, strict=False):
                 header = self._proven(self._from_hex(raw), block_hash, height)
                 if headers and header.parent != headers[-1].hash:
@@ -184,7 +186,7 @@ class BitcoinNode:
         txids = set(await self._call(list[str], "getrawmempool"))
         self._mempool.forget_all_but(txids)
         for batch in _batches(sorted(txids - self._mempool.known), _TRANSACTIONS_PER_BATCH):
-            answers = await self._rpc.batch(str, [("getrawtransaction", (txid, False)) for txid in batch])
+            answers = await self._rpc.batch(str, [("getrawtransaction", (txid, _RAW)) for txid in batch])
             for txid, answer in zip(batch, answers, strict=True):
                 if not isinstance(answer, NodeRefused):  # refused: it left the pool in the meantime
                     self._mempool.fresh[txid] = self._from_hex(answer)
@@ -205,8 +207,7 @@ class BitcoinNode:
 
     async def _fetch(self, block_hash: str) -> bytes:
         async with self._fetches:
-            # `false` is understood by every age of the family; 0 only since Bitcoin Core 0.15.
-            return self._from_hex(await self._call(str, "getblock", block_hash, False))  # noqa: FBT003  the RPC's own
+            return self._from_hex(await self._call(str, "getblock", block_hash, _RAW))
 
     async def _check_network(self) -> None:
         """The genesis block names the network. Asked again after each loss of the node: it may be another one then."""

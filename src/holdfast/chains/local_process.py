@@ -1,0 +1,99 @@
+"""A node program of one's own: started on a free port, waited for, killed, started again on the same data."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from holdfast.chains.port import NodeUnreachable
+from holdfast.core.errors import Unavailable
+
+READY_SECONDS = 60.0
+_POLL_SECONDS = 0.05
+_LOG_LINES_SHOWN = 5
+
+
+class NodeBinaryMissing(Unavailable):
+    """A program that the local network needs is not installed. Run `make setup`, or install what the detail names."""
+
+    code = "node-binary-missing"
+    retry = False
+
+
+class LocalNodeFailed(Unavailable):
+    """A local node did not start or ended by itself. Its own last words are in the detail."""
+
+    code = "local-node-failed"
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class LocalProcess:
+    """A node program that can be killed and started again on the same data and ports."""
+
+    def __init__(self, command: Sequence[str], log_file: Path) -> None:
+        self._command = tuple(command)
+        self._log_file = log_file
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process's id while it runs."""
+        return self._process.pid if self._process is not None and self._process.returncode is None else None
+
+    async def start(self, is_ready: Callable[[], Awaitable[object]]) -> None:
+        """Start it and wait until `is_ready` stops raising `NodeUnreachable`. Raises `LocalNodeFailed`."""
+        self._log_file.parent.mkdir(parents=True, exist_ok=True)
+        with self._log_file.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await self._ready(is_ready)
+        except TimeoutError:
+            await self.end(signal.SIGKILL)
+            raise LocalNodeFailed(f"{self._command[0]}: no answer within {READY_SECONDS:g} s") from None
+
+    async def _ready(self, is_ready: Callable[[], Awaitable[object]]) -> None:
+        while True:
+            if self.pid is None:
+                words = self._log_file.read_text(errors="replace").strip().splitlines()[-_LOG_LINES_SHOWN:]
+                raise LocalNodeFailed(f"{self._command[0]}: {' / '.join(words)}")
+            try:
+                await is_ready()
+            except NodeUnreachable:
+                await asyncio.sleep(_POLL_SECONDS)
+            else:
+                return
+
+    async def end(self, how: signal.Signals) -> None:
+        """Send a signal and wait for the end; after a while without one, SIGKILL."""
+        if self._process is None or self._process.returncode is not None:
+            return
+        self._process.send_signal(how)
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+
+
+async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until it is so. Raises `LocalNodeFailed` after a while."""
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            while not await is_so():  # noqa: ASYNC110  the other side is another process: nothing could set an event
+                await asyncio.sleep(_POLL_SECONDS)
+    except TimeoutError:
+        raise LocalNodeFailed(f"waited {READY_SECONDS:g} s in vain") from None
