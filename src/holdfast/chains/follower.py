@@ -117,7 +117,7 @@ def _onward(height: int, parent: str | None, known: Mapping[int, Header], bounds
     if chain:
         batch = bounds.batch_blocks_max
         return Apply(tuple(chain[:batch]), tuple(chain[batch:]))
-    if height in known:
+    if height in known and height - 1 in known:
         return Idle()  # it continues another block than ours, which the node had when it told us: torn
     # Our own block's header is asked for once more: if the node has left it, that shows in the same answer.
     return Need(max(0, height - 1), min(max(known), height - 1 + 2 * bounds.batch_blocks_max))
@@ -125,7 +125,7 @@ def _onward(height: int, parent: str | None, known: Mapping[int, Header], bounds
 
 def _back(cursor: Cursor, recent: Mapping[int, str], known: Mapping[int, Header], bounds: Bounds) -> Decision:
     """Where the node's chain left ours."""
-    floor = max(0, cursor.height - bounds.finality_depth, min(recent, default=cursor.height))
+    floor = max(0, cursor.height - bounds.finality_depth)
     top = min(max(known), cursor.height)
     for height in range(top, floor - 1, -1):
         theirs = known.get(height)
