@@ -21,12 +21,13 @@ _PLATFORM_PACKAGES = "node_modules/@foundry-rs/anvil-*/bin/anvil*"
 class AnvilNode:
     """One running anvil. Its ten accounts have 10,000 coins each and are unlocked."""
 
-    def __init__(self, binary: Path, data_dir: Path, *, chain_id: int = 31337) -> None:
+    def __init__(self, binary: Path, data_dir: Path, *, chain_id: int = 31337, port: int | None = None) -> None:
+        """`port`: of its JSON-RPC; None for any free one."""
         network = known_network("anvil")
         assert isinstance(network, EvmNetwork)  # noqa: S101  by the table's own row
         self.network = network
         self.data_dir = data_dir
-        port = free_port()
+        port = port or free_port()
         self.rpc_url = f"http://127.0.0.1:{port}/"
         self._rpc = RpcClient(self.rpc_url, name="anvil", limits=_LIMITS)
         self._process = LocalProcess(
@@ -100,9 +101,9 @@ class AnvilNode:
 
 
 @asynccontextmanager
-async def anvil(data_dir: Path) -> AsyncIterator[AnvilNode]:
+async def anvil(data_dir: Path, port: int | None = None) -> AsyncIterator[AnvilNode]:
     """A running anvil. Raises `NodeBinaryMissing`, `LocalNodeFailed`."""
-    node = AnvilNode(anvil_binary(), data_dir)
+    node = AnvilNode(anvil_binary(), data_dir, port=port)
     try:
         await node.start()
         yield node

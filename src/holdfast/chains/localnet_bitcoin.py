@@ -61,10 +61,11 @@ class _Mined(msgspec.Struct):
 class RegtestNode:
     """One running node of the Bitcoin family in regtest. `height`s and hashes as the node counts them."""
 
-    def __init__(self, binary: str, network: BitcoinNetwork, data_dir: Path) -> None:
+    def __init__(self, binary: str, network: BitcoinNetwork, data_dir: Path, port: int | None = None) -> None:
+        """`port`: of its JSON-RPC; None for any free one."""
         self.network = network
         self.data_dir = data_dir
-        rpc_port, self._peer_port = free_port(), free_port()
+        rpc_port, self._peer_port = port or free_port(), free_port()
         self.rpc_url = f"http://127.0.0.1:{rpc_port}/"
         self.cookie_file = data_dir / "regtest" / ".cookie"
         credentials = Credentials(cookie_file=self.cookie_file)
@@ -241,20 +242,20 @@ async def regtest(data_dir: Path) -> AsyncIterator[RegtestNode]:
 
 
 @asynccontextmanager
-async def litecoin_regtest(data_dir: Path) -> AsyncIterator[RegtestNode]:
+async def litecoin_regtest(data_dir: Path, port: int | None = None) -> AsyncIterator[RegtestNode]:
     """A running litecoind in regtest. Raises `NodeBinaryMissing`, `LocalNodeFailed`."""
-    async with _running("litecoind", data_dir) as node:
+    async with _running("litecoind", data_dir, port) as node:
         yield node
 
 
 @asynccontextmanager
-async def _running(program: str, data_dir: Path) -> AsyncIterator[RegtestNode]:
+async def _running(program: str, data_dir: Path, port: int | None = None) -> AsyncIterator[RegtestNode]:
     binary = shutil.which(program)
     if binary is None:
         raise NodeBinaryMissing(f"{program} is not on the PATH (Debian: apt-get install {program})")
     network = known_network("bitcoin-regtest" if program == "bitcoind" else "litecoin-regtest")
     assert isinstance(network, BitcoinNetwork)  # noqa: S101  by the table's own rows
-    node = RegtestNode(binary, network, data_dir)
+    node = RegtestNode(binary, network, data_dir, port)
     try:
         await node.start()
         yield node
