@@ -106,7 +106,7 @@ class EvmNode:
         return (await header(self._rpc, "latest")).place
 
     async def headers(self, height_from: int, height_to: int) -> Sequence[Header]:
-        """Headers of these heights, both included, each the next one's parent; fewer where the chain ends or changed."""
+        """Headers of these heights, both included, each the parent of the next; fewer where the chain ends."""
         found: list[Header] = []
         for answer in await headers_at(self._rpc, range(height_from, height_to + 1)):
             if answer is None or (found and answer.parent != found[-1].hash):

@@ -73,6 +73,7 @@ class RpcHeader(msgspec.Struct, frozen=True):
     hash: str
     timestamp: str
     parent: str = msgspec.field(name="parentHash")
+    base_fee: str = msgspec.field(name="baseFeePerGas", default="0x0")
 
     @property
     def place(self) -> Header:
