@@ -1,0 +1,92 @@
+"""`holdfast localnet`: chains of one's own to try things out on, with blocks on a rhythm."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from holdfast.faces.cli.terminal import JsonOption, emit, say
+
+if TYPE_CHECKING:
+    from holdfast.chains.localnet import AnvilNode, RegtestNode
+    from holdfast.faces.cli.local_setup import Localnet
+
+DirOption = Annotated[
+    Path, typer.Option("--dir", "-d", metavar="DIR", help="The set-up that `holdfast init --local` made.")
+]
+
+
+def localnet(
+    *,
+    directory: DirOption = Path(),
+    block_seconds: Annotated[float, typer.Option(min=0.1, help="Time between two blocks on each chain.")] = 2.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Run real nodes of one's own (litecoind in regtest, anvil) for a set-up made by `init --local`, until Ctrl-C.
+
+    The vault's contracts and a test token are put onto the EVM chain the first time.
+
+    Example: `holdfast localnet --dir shop`
+    """
+    from holdfast.faces.cli.local_setup import read_localnet
+
+    plan = read_localnet(directory)
+    asyncio.run(_run(directory, plan, block_seconds, as_json=as_json))
+
+
+async def _run(directory: Path, plan: Localnet, block_seconds: float, *, as_json: bool) -> None:
+    from holdfast.chains.localnet import anvil, litecoin_regtest
+    from holdfast.faces.cli.local_setup import LOCALNET_DIR
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    data = (directory / LOCALNET_DIR).absolute()
+    say("localnet: starting litecoind (regtest) and anvil")
+    async with (
+        litecoin_regtest(data / "litecoin", plan.litecoin_port) as litecoin,
+        anvil(data / "anvil", plan.anvil_port) as evm,
+    ):
+        await _deploy(evm, plan)
+        facts = {
+            "litecoin-regtest": {"url": litecoin.rpc_url, "cookie_file": str(litecoin.cookie_file)},
+            "anvil": {"url": evm.rpc_url, "token": plan.token},
+            "block_seconds": block_seconds,
+        }
+        emit(facts, as_json=as_json, text=_text(litecoin, evm, plan, block_seconds))
+        await _mine_until(stop, litecoin, evm, block_seconds)
+        say("localnet: stopping")
+    say("localnet: stopped; the chains are kept")
+
+
+async def _deploy(evm: AnvilNode, plan: Localnet) -> None:
+    from holdfast.chains.evm_contracts import plan_vault
+    from holdfast.chains.evm_deploy import deploy, deploy_local_contract, token_arguments
+    from holdfast.faces.cli.local_setup import ANVIL_KEY, TOKEN_DECIMALS, TOKEN_SYMBOL
+
+    done = await deploy(evm.rpc_url, plan_vault(plan.owners, plan.threshold), ANVIL_KEY)
+    await deploy_local_contract(evm.rpc_url, "PlainToken", token_arguments(TOKEN_SYMBOL, TOKEN_DECIMALS), ANVIL_KEY)
+    say(f"localnet: contracts deployed: {', '.join(done.made)}" if done.made else "localnet: contracts stand already")
+
+
+async def _mine_until(stop: asyncio.Event, litecoin: RegtestNode, evm: AnvilNode, block_seconds: float) -> None:
+    """A block on each chain every so often."""
+    while not stop.is_set():
+        try:
+            await asyncio.wait_for(stop.wait(), block_seconds)
+        except TimeoutError:
+            await asyncio.gather(litecoin.mine(), evm.mine())
+
+
+def _text(litecoin: RegtestNode, evm: AnvilNode, plan: Localnet, block_seconds: float) -> str:
+    return "\n".join(
+        (
+            f"litecoin-regtest  {litecoin.rpc_url}  cookie {litecoin.cookie_file}",
+            f"anvil             {evm.rpc_url}  test token {plan.token}",
+            f"a block every {block_seconds:g} s; Ctrl-C stops both and keeps the chains",
+        )
+    )

@@ -1,0 +1,105 @@
+"""The `holdfast` command: one file per subcommand, put together here.
+
+Everything heavy is imported inside the command that needs it, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from holdfast.core.errors import HoldfastError
+from holdfast.faces.cli import bench, doctor, keys, localnet, migrate, pay, serve
+from holdfast.faces.cli.terminal import Exit, JsonOption, emit, report, say
+
+app = typer.Typer(
+    name="holdfast",
+    no_args_is_help=False,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+START, RUN, KEEP, PEOPLE, TRY = "Start", "Run", "Keep", "People and keys", "Try and measure"
+
+app.command("serve", rich_help_panel=RUN)(serve.serve)
+app.command("doctor", rich_help_panel=RUN)(doctor.doctor)
+app.command("migrate", rich_help_panel=KEEP)(migrate.migrate)
+app.add_typer(keys.app, name="keys", rich_help_panel=PEOPLE)
+app.command("localnet", rich_help_panel=TRY)(localnet.localnet)
+app.command("pay", rich_help_panel=TRY)(pay.pay)
+app.command("bench", rich_help_panel=TRY)(bench.bench)
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    *,
+    version_wanted: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Crypto payments whose online servers cannot spend the merchants' money.
+
+    Exit codes: 0 done · 1 a check failed · 2 wrong command line · 3 bad input · 4 not found · 5 not permitted ·
+    6 the state forbids it · 7 a part does not answer · 130 interrupted.
+
+    Example: `holdfast init --local shop && cd shop && holdfast serve`
+    """
+    if version_wanted:
+        emit(_version(), _version()["holdfast"], as_json=False)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        say(_next_step())
+
+
+@app.command("version", rich_help_panel=KEEP)
+def version(*, as_json: JsonOption = False) -> None:
+    """Print the versions of Holdfast and of what its keys and addresses rest on.
+
+    Example: `holdfast version --json`
+    """
+    versions = _version()
+    emit(versions, "\n".join(f"{name} {number}" for name, number in versions.items()), as_json=as_json)
+
+
+def _version() -> dict[str, str]:
+    import platform
+    from importlib.metadata import version as installed
+
+    packages = ("holdfast", "coincurve", "cryptography", "embit", "msgspec", "pycryptodome")
+    return {**{name: installed(name) for name in packages}, "python": platform.python_version()}
+
+
+def _next_step() -> str:
+    from holdfast.runtime.config import config_path
+
+    path = config_path()
+    if path.is_file():
+        return (
+            f"There is a configuration: {path}\n\n"
+            "  holdfast doctor     check it, the nodes, the database, the clock and the disk\n"
+            "  holdfast serve      run all zones on this machine\n\n"
+            "holdfast --help lists every command."
+        )
+    return (
+        "There is no configuration here yet.\n\n"
+        "  holdfast demo              see real payments taken on real nodes, start to end\n"
+        "  holdfast init --local DIR  a set-up on test networks of your own, to try things out\n"
+        "  holdfast init DIR --network bitcoin --network ethereum   the real thing\n\n"
+        "holdfast --help lists every command."
+    )
+
+
+def main() -> int:
+    """Run the command; every error that Holdfast expects becomes one clean message."""
+    as_json = "--json" in sys.argv[1:]
+    try:
+        typer.main.get_command(app)(prog_name="holdfast")
+    except HoldfastError as error:
+        return report(error, as_json=as_json)
+    except KeyboardInterrupt:
+        say("stopped")
+        return Exit.INTERRUPTED
+    return Exit.DONE

@@ -1,0 +1,91 @@
+"""`holdfast serve`: all zones on this machine, or one of them by name."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from holdfast.faces.cli.terminal import ConfigOption, load_settings, say
+
+if TYPE_CHECKING:
+    from holdfast.runtime.settings import Settings
+    from holdfast.runtime.supervise import Supervisor, Zone
+
+
+class ZoneName(StrEnum):
+    """Processes that can run on a machine, and under a user, of their own."""
+
+    DATABASE = "database"
+    API = "api"
+    FOLLOWER = "follower"
+    COURIER = "courier"
+
+
+MODULES: dict[ZoneName, tuple[str, ...]] = {
+    ZoneName.DATABASE: ("holdfast.runtime.database_zone",),
+    ZoneName.API: ("holdfast.faces.api.main",),
+    ZoneName.FOLLOWER: ("holdfast.payments.main", "follower"),
+    ZoneName.COURIER: ("holdfast.payments.main", "courier"),
+}
+
+
+def serve(
+    zone: Annotated[ZoneName | None, typer.Argument(help="Only this zone; without it, all of them.")] = None,
+    *,
+    config: ConfigOption = None,
+) -> None:
+    """Run all zones on this machine (with the embedded database), or one zone by name. Ctrl-C stops everything.
+
+    Example: `holdfast serve --config shop/holdfast.toml`
+    """
+    settings = load_settings(config)
+    if zone is not None:
+        argv = argv_of(zone, settings.path)
+        os.execv(argv[0], argv)  # noqa: S606  our own interpreter and module; the zone becomes this process
+    from holdfast.runtime.logs import configure
+
+    configure(settings.logs, "serve")
+    asyncio.run(_serve_all(settings))
+
+
+def argv_of(zone: ZoneName, config: Path) -> tuple[str, ...]:
+    """The command that is this zone's process."""
+    return (sys.executable, "-m", *MODULES[zone], "--config", str(config))
+
+
+def zones_of(settings: Settings) -> list[Zone]:
+    """All zones of this configuration, the database first where it is the embedded one."""
+    from holdfast.faces.cli.database_ready import database_ready
+    from holdfast.runtime.supervise import Zone
+
+    zones = []
+    if settings.database.url is None:
+        argv = argv_of(ZoneName.DATABASE, settings.path)
+        zones.append(Zone(ZoneName.DATABASE, argv, ready=lambda: database_ready(settings)))
+    names = (ZoneName.FOLLOWER, ZoneName.COURIER, ZoneName.API)
+    return [*zones, *(Zone(name, argv_of(name, settings.path)) for name in names)]
+
+
+async def _serve_all(settings: Settings) -> None:
+    import signal
+
+    from holdfast.runtime.supervise import Supervisor
+
+    supervisor = Supervisor(zones_of(settings))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, _stop, supervisor)
+    say(f"holdfast: serving {settings.api.public_url} (Ctrl-C stops everything, twice kills)")
+    await supervisor.run()
+    say("holdfast: stopped")
+
+
+def _stop(supervisor: Supervisor) -> None:
+    say("holdfast: killing" if supervisor.stopping.is_set() else "holdfast: stopping (Ctrl-C again kills)")
+    supervisor.stop()
