@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import subprocess
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from holdfast.chains.port import NodeUnreachable
+from holdfast.chains.rpc import Credentials, Limits, RpcClient
 from holdfast.core.errors import Unavailable
+
+T = TypeVar("T")
 
 READY_SECONDS = 60.0
 _POLL_SECONDS = 0.05
@@ -43,19 +49,20 @@ class LocalProcess:
     def __init__(self, command: Sequence[str], log_file: Path) -> None:
         self._command = tuple(command)
         self._log_file = log_file
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int | None:
         """The process's id while it runs."""
-        return self._process.pid if self._process is not None and self._process.returncode is None else None
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     async def start(self, is_ready: Callable[[], Awaitable[object]]) -> None:
         """Start it and wait until `is_ready` stops raising `NodeUnreachable`. Raises `LocalNodeFailed`."""
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
         with self._log_file.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            # Not asyncio's subprocess: a node outlives the event loop that started it (each test has its own).
+            self._process = subprocess.Popen(  # noqa: ASYNC220, S603  returns at once; our own command line
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         try:
             async with asyncio.timeout(READY_SECONDS):
@@ -78,15 +85,40 @@ class LocalProcess:
 
     async def end(self, how: signal.Signals) -> None:
         """Send a signal and wait for the end; after a while without one, SIGKILL."""
-        if self._process is None or self._process.returncode is not None:
+        process = self._process
+        if process is None or process.poll() is not None:
             return
-        self._process.send_signal(how)
+
+        async def ended() -> bool:
+            return process.poll() is not None
+
+        process.send_signal(how)
         try:
-            async with asyncio.timeout(READY_SECONDS):
-                await self._process.wait()
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
+            await until(ended)
+        except LocalNodeFailed:
+            process.kill()
+            process.wait()
+
+
+class LocalRpc:
+    """Calls to a local node, each on a connection of its own: usable from any event loop, and nothing to close."""
+
+    def __init__(self, url: str, name: str, credentials: Credentials = Credentials()) -> None:  # noqa: B008  a frozen value
+        self._open = partial(
+            RpcClient,
+            url,
+            name=name,
+            credentials=credentials,
+            limits=Limits(timeout_seconds=READY_SECONDS, attempts_max=1),
+        )
+
+    async def call(self, shape: type[T], method: str, *params: object) -> T:
+        """As `RpcClient.call`, never sent twice."""
+        client = self._open()
+        try:
+            return await client.call(shape, method, *params)
+        finally:
+            await client.close()
 
 
 async def until(is_so: Callable[[], Awaitable[bool]]) -> None:

@@ -10,11 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from holdfast.chains.local_process import LocalProcess, NodeBinaryMissing, free_port
-from holdfast.chains.rpc import Limits, RpcClient
+from holdfast.chains.local_process import LocalProcess, LocalRpc, NodeBinaryMissing, free_port
 from holdfast.core.networks import EvmNetwork, known_network
 
-_LIMITS = Limits(timeout_seconds=60, attempts_max=1)
 _PLATFORM_PACKAGES = "node_modules/@foundry-rs/anvil-*/bin/anvil*"
 
 
@@ -29,7 +27,7 @@ class AnvilNode:
         self.data_dir = data_dir
         port = port or free_port()
         self.rpc_url = f"http://127.0.0.1:{port}/"
-        self._rpc = RpcClient(self.rpc_url, name="anvil", limits=_LIMITS)
+        self._rpc = LocalRpc(self.rpc_url, "anvil")
         self._process = LocalProcess(
             [
                 str(binary), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(chain_id),
@@ -51,11 +49,6 @@ class AnvilNode:
     async def kill(self) -> None:
         """kill -9: the chain of about the last second is lost."""
         await self._process.end(signal.SIGKILL)
-
-    async def close(self) -> None:
-        """Stop it and close the connection to it."""
-        await self.stop()
-        await self._rpc.close()
 
     async def accounts(self) -> list[str]:
         """Its rich accounts."""
@@ -108,7 +101,7 @@ async def anvil(data_dir: Path, port: int | None = None) -> AsyncIterator[AnvilN
         await node.start()
         yield node
     finally:
-        await node.close()
+        await node.stop()
 
 
 def anvil_binary() -> Path:

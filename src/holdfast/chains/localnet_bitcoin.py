@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 
 from holdfast.chains.bitcoin import BitcoinAccess, BitcoinNode
-from holdfast.chains.local_process import LocalProcess, NodeBinaryMissing, free_port, until
+from holdfast.chains.local_process import LocalProcess, LocalRpc, NodeBinaryMissing, free_port, until
 from holdfast.chains.port import NodeRefused, NodeUnreachable
-from holdfast.chains.rpc import Credentials, Limits, RpcClient
+from holdfast.chains.rpc import Credentials, Limits
 from holdfast.core.money import format_units, parse_units
 from holdfast.core.networks import BitcoinNetwork, known_network
 
@@ -27,8 +27,6 @@ _WARMING_UP, _ALREADY_LOADED, _WALLET_EXISTS, _WALLET_MISSING = -28, -35, -4, -1
 _MATURE_BLOCKS = 101
 """So many blocks and the first reward can be spent."""
 _FEE_STEP_UNITS = 50_000
-_STARTING = Limits(timeout_seconds=5, attempts_max=1)
-_WALLET_LIMITS = Limits(timeout_seconds=120, attempts_max=1)
 
 
 class _Input(msgspec.Struct):
@@ -69,13 +67,9 @@ class RegtestNode:
         self.rpc_url = f"http://127.0.0.1:{rpc_port}/"
         self.cookie_file = data_dir / "regtest" / ".cookie"
         credentials = Credentials(cookie_file=self.cookie_file)
-        self._starting = RpcClient(self.rpc_url, name=network.name, credentials=credentials, limits=_STARTING)
-        self._rpc = RpcClient(self.rpc_url, name=network.name, credentials=credentials, limits=_WALLET_LIMITS)
-        self._wallet = RpcClient(
-            f"{self.rpc_url}wallet/{_WALLET}", name=network.name, credentials=credentials, limits=_WALLET_LIMITS
-        )
-        self._command = _command(binary, data_dir, rpc_port, self._peer_port)
-        self._process = LocalProcess(self._command, data_dir / "node.log")
+        self._rpc = LocalRpc(self.rpc_url, network.name, credentials)
+        self._wallet = LocalRpc(f"{self.rpc_url}wallet/{_WALLET}", network.name, credentials)
+        self._process = LocalProcess(_command(binary, data_dir, rpc_port, self._peer_port), data_dir / "node.log")
 
     # --- its life
 
@@ -105,15 +99,9 @@ class RegtestNode:
         """Write the chain to disk now, as a node does every hour or so."""
         await self._rpc.call(msgspec.Raw, "gettxoutsetinfo")
 
-    async def close(self) -> None:
-        """Stop it and close the connections to it."""
-        await self.stop()
-        for client in (self._starting, self._rpc, self._wallet):
-            await client.close()
-
     async def _is_ready(self) -> None:
         try:
-            await self._starting.call(int, "getblockcount")
+            await self._rpc.call(int, "getblockcount")
         except NodeRefused as refusal:
             if refusal.rpc_code == _WARMING_UP:
                 raise NodeUnreachable("still starting") from None
@@ -260,7 +248,7 @@ async def _running(program: str, data_dir: Path, port: int | None = None) -> Asy
         await node.start()
         yield node
     finally:
-        await node.close()
+        await node.stop()
 
 
 def _command(binary: str, data_dir: Path, rpc_port: int, peer_port: int) -> list[str]:
