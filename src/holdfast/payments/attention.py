@@ -150,6 +150,18 @@ async def resolve(
     return item
 
 
+async def resolve_about(
+    conn: AsyncConnection[Any], subject: str, reason: AttentionReason, resolution: Resolution, now: datetime
+) -> None:
+    """Close what is open about a subject for a reason, because it was decided elsewhere."""
+    cursor = await conn.execute(
+        "SELECT id FROM payments.attention WHERE subject = %s AND reason = %s AND resolved_at IS NULL",
+        (subject, reason),
+    )
+    for row in await cursor.fetchall():
+        await resolve(conn, row[0], resolution, now)
+
+
 def _item(row: DictRow) -> Item:
     return Item(**{**row, "reason": AttentionReason(row["reason"])})
 

@@ -40,8 +40,6 @@ class Deposit:
     times_confirmed: int
     tariff_units: int
     """Of the last confirmation."""
-    repaid_units: int
-    """Part of the last confirmation that went to what the merchant owed."""
     below_minimum: bool
     """Too little to be spent: shown, never credited."""
     held_for: str | None
@@ -135,7 +133,6 @@ def deposit_from(row: DictRow) -> Deposit:
             **row,
             "units": int(row["units"]),
             "tariff_units": int(row["tariff_units"]),
-            "repaid_units": int(row["repaid_units"]),
             "state": DepositState(row["state"]),
         }
     )

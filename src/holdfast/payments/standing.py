@@ -15,7 +15,7 @@ from typing import Annotated, assert_never
 
 from msgspec import Meta, Struct
 
-from holdfast.core.states import InvoiceReason, InvoiceState, DepositState
+from holdfast.core.states import DepositState, InvoiceReason, InvoiceState
 
 BasisPoints = Annotated[int, Meta(ge=0, le=10_000)]
 
@@ -83,6 +83,7 @@ class AttentionReason(StrEnum):
 class InvoiceFacts:
     """What the function needs of an invoice. Units are the price's smallest."""
 
+    id: str
     state: InvoiceState
     reason: InvoiceReason | None
     price_units: int
@@ -107,6 +108,7 @@ class QuoteFacts:
 class DepositFacts:
     """What the function needs of a deposit. Units are its asset's smallest."""
 
+    id: str
     asset: str
     units: int
     state: DepositState
@@ -124,18 +126,18 @@ class Standing:
     reason: InvoiceReason | None
     paid_units: int
     confirmed_units: int
-    attention: frozenset[AttentionReason]
+    attention: frozenset[tuple[str, AttentionReason]]
+    """What a person should look at: id of the invoice or of one of its deposits, and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Worth:
     """One deposit against its quote."""
 
-    value: Fraction
-    counts: bool
-    late: bool
-    confirmed: bool
-    attention: AttentionReason | None
+    value: Fraction = Fraction(0)
+    counts: bool = False
+    late: bool = False
+    ask: AttentionReason | None = None
 
 
 def standing(invoice: InvoiceFacts, quotes: Sequence[QuoteFacts], deposits: Sequence[DepositFacts]) -> Standing:
@@ -144,22 +146,23 @@ def standing(invoice: InvoiceFacts, quotes: Sequence[QuoteFacts], deposits: Sequ
     Values are fractions until the last step, so that paying exactly what is due, in any number of parts
     and assets, is worth exactly the price.
     """
-    worths = [
-        _worth(invoice, quotes, deposit)
-        for deposit in deposits
-        if deposit.state not in (DepositState.REORGED, DepositState.RETURNED)
-    ]
-    counted = [worth for worth in worths if worth.counts]
-    paid = sum((worth.value for worth in counted), Fraction(0))
-    confirmed = sum((worth.value for worth in counted if worth.confirmed), Fraction(0))
-    attention = {worth.attention for worth in worths if worth.attention is not None}
+    live = [(deposit, _worth(invoice, quotes, deposit)) for deposit in deposits if deposit.state in _LIVE]
+    paid = sum((worth.value for _, worth in live if worth.counts), Fraction(0))
+    confirmed = sum(
+        (worth.value for deposit, worth in live if worth.counts and deposit.state is DepositState.CONFIRMED),
+        Fraction(0),
+    )
     state = _state(invoice, paid, confirmed)
-    reason = _reason(invoice, state, paid, deposits, worths)
+    reason = _reason(invoice, state, paid, deposits, [worth for _, worth in live])
+    asks = {(deposit.id, worth.ask) for deposit, worth in live if worth.ask is not None}
     if reason is InvoiceReason.OVERPAID:
-        attention.add(AttentionReason.OVERPAID)
-    if state is InvoiceState.EXPIRED and counted:
-        attention.add(AttentionReason.UNDERPAID)
-    return Standing(state, reason, int(paid), int(confirmed), frozenset(attention))
+        asks.add((invoice.id, AttentionReason.OVERPAID))
+    if state is InvoiceState.EXPIRED and paid > 0:
+        asks.add((invoice.id, AttentionReason.UNDERPAID))
+    return Standing(state, reason, int(paid), int(confirmed), frozenset(asks))
+
+
+_LIVE = frozenset({DepositState.SEEN, DepositState.CONFIRMED, DepositState.HELD})
 
 
 def due_left(price_units: int, paid_units: int, due_units: int) -> int:
@@ -177,25 +180,25 @@ def quote_for(quotes: Iterable[QuoteFacts], asset: str, paid_at: datetime) -> Qu
 
 def _worth(invoice: InvoiceFacts, quotes: Sequence[QuoteFacts], deposit: DepositFacts) -> _Worth:
     """What one deposit is worth to the invoice, and whether it counts."""
-    confirmed = deposit.state is DepositState.CONFIRMED
-    nothing = Fraction(0)
     if deposit.below_minimum:
-        return _Worth(nothing, False, False, False, AttentionReason.BELOW_MINIMUM)
+        return _Worth()
     quote = quote_for(quotes, deposit.asset, deposit.paid_at)
     if quote is None:
-        return _Worth(nothing, False, False, confirmed, AttentionReason.ASSET_NOT_QUOTED)
+        return _Worth(ask=AttentionReason.ASSET_NOT_QUOTED)
     value = Fraction(deposit.units * invoice.price_units, quote.due_units)
+    if invoice.state is InvoiceState.INVALID:
+        return _Worth(value, counts=True, ask=AttentionReason.AFTER_MARK)
     if deposit.paid_at <= quote.valid_until:
-        return _Worth(value, True, False, confirmed, None)
+        return _Worth(value, counts=True)
     if deposit.paid_at > invoice.monitored_until:
-        return _Worth(value, False, True, confirmed, AttentionReason.AFTER_MONITORING)
+        return _Worth(value, late=True, ask=AttentionReason.AFTER_MONITORING)
     match invoice.terms.late:
         case LateRule.SETTLE:
-            return _Worth(value, True, True, confirmed, None)
+            return _Worth(value, counts=True, late=True)
         case LateRule.CREDIT:
-            return _Worth(value, False, True, confirmed, None)
+            return _Worth(value, late=True)
         case LateRule.ATTENTION:
-            return _Worth(value, False, True, confirmed, AttentionReason.LATE)
+            return _Worth(value, late=True, ask=AttentionReason.LATE)
         case rule:
             assert_never(rule)
 
@@ -221,10 +224,9 @@ def _reason(
     """The one thing that the state alone does not say, the gravest first."""
     if invoice.reason is InvoiceReason.MARKED:
         return InvoiceReason.MARKED
-    lost = any(deposit.was_confirmed and deposit.state is not DepositState.CONFIRMED for deposit in deposits)
-    if state is not InvoiceState.SETTLED and (
-        lost or any(deposit.state is DepositState.REORGED for deposit in deposits)
-    ):
+    undone = any(deposit.was_confirmed and deposit.state is not DepositState.CONFIRMED for deposit in deposits)
+    gone = any(deposit.state is DepositState.REORGED for deposit in deposits)
+    if state is not InvoiceState.SETTLED and (undone or (gone and paid < _enough(invoice))):
         return InvoiceReason.REORGED
     if paid > _too_much(invoice):
         return InvoiceReason.OVERPAID

@@ -75,7 +75,7 @@ CREATE TABLE payments.addresses (
     PRIMARY KEY (network, address),
     UNIQUE (network, index)
 );
-CREATE INDEX ON payments.addresses (made_by);
+CREATE INDEX ON payments.addresses (network, made_by);
 CREATE UNIQUE INDEX ON payments.addresses (merchant_id, network, customer) WHERE customer IS NOT NULL;
 CREATE INDEX ON payments.addresses (merchant_id, network, index DESC) WHERE invoice_id IS NULL;
 CREATE INDEX ON payments.addresses (invoice_id) WHERE invoice_id IS NOT NULL;
@@ -105,7 +105,6 @@ CREATE TABLE payments.invoices (
 CREATE INDEX ON payments.invoices (merchant_id, id DESC);
 CREATE INDEX ON payments.invoices (merchant_id, state, id DESC);
 CREATE INDEX ON payments.invoices (expires_at) WHERE state = 'new';
-CREATE INDEX ON payments.invoices (monitored_until) WHERE state IN ('new', 'processing', 'expired');
 
 -- How one invoice can be paid in one asset: made when the payer picks it, and again (the next version, the same
 -- address) when the payer asks after it ran out. A payment is valued by the version in force when it was made.
@@ -139,7 +138,6 @@ CREATE TABLE payments.deposits (
     confirmations_required integer NOT NULL,
     times_confirmed integer NOT NULL DEFAULT 0,        -- part of the ledger's idempotency key: a reorganised deposit may confirm again
     tariff_units  numeric(78,0) NOT NULL DEFAULT 0,    -- of the last confirmation
-    repaid_units  numeric(78,0) NOT NULL DEFAULT 0,    -- of the last confirmation, went to what the merchant owed
     below_minimum boolean NOT NULL DEFAULT false,      -- shown, never credited
     held_for      text,                                -- why screening or a person holds it
     seen_at       timestamptz NOT NULL,
@@ -152,15 +150,15 @@ CREATE TABLE payments.deposits (
 CREATE INDEX ON payments.deposits (merchant_id, id DESC);
 CREATE INDEX ON payments.deposits (invoice_id);
 CREATE INDEX ON payments.deposits (network, block_height) WHERE state = 'seen' AND NOT below_minimum;
-CREATE INDEX ON payments.deposits (network) WHERE state = 'seen' AND block_height IS NULL;
+CREATE INDEX ON payments.deposits (network, transaction) WHERE block_height IS NULL;
 CREATE INDEX ON payments.deposits (network, block_height DESC);
 
 -- Where the follower of each network stands, and the recent blocks it came by.
 CREATE TABLE payments.cursors (
     network    text PRIMARY KEY,
-    height     bigint NOT NULL,
-    hash       text NOT NULL,
-    tip_height bigint NOT NULL,
+    height     bigint,                                 -- NULL: nothing applied yet
+    hash       text,
+    tip_height bigint,
     trouble    text,                                   -- why crediting waits, as an error code; NULL: it does not
     read_through timestamptz,                          -- all that the nodes knew then has been applied
     updated_at timestamptz NOT NULL DEFAULT now()
