@@ -1,4 +1,4 @@
-"""Makes the reference pages from the code: errors, states, configuration, command.
+"""Makes the reference pages from the code: errors, states, configuration, command, metrics.
 
 `scripts/docs` writes them; `scripts/docs --check` changes nothing and fails where a page is stale.
 """
@@ -13,14 +13,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import click
 import msgspec
 import typer
-from holdfast.faces.cli.main import app
+from prometheus_client import Counter, Gauge, Histogram
+from typer.core import TyperCommand, TyperGroup
 
 import holdfast
 from holdfast.core.errors import HoldfastError
 from holdfast.core.states import DEPOSIT_MOVES, INVOICE_MOVES, DepositState, InvoiceReason, InvoiceState
+from holdfast.faces.cli.main import app
+from holdfast.faces.cli.terminal import Exit
+from holdfast.runtime import metrics
 from holdfast.runtime.settings import SECTIONS, Settings
 
 PAGES = Path(__file__).parent.parent / "docs" / "reference"
@@ -163,28 +166,53 @@ def configuration_page() -> Iterator[str]:
         yield from settings_table(kind)
 
 
-def command_pages(command: click.Command, words: str) -> Iterator[str]:
+def command_pages(command: TyperCommand | TyperGroup, words: str) -> Iterator[str]:
     """The help of a command and of all below it."""
-    context = click.Context(command, info_name=words, terminal_width=100, max_content_width=100)
-    if not isinstance(command, click.Group) or command.callback:
-        usage = command.get_usage(context).removeprefix("Usage: ")
-        yield f"## `{words}`\n\n{inspect.cleandoc(command.help or '')}\n\n```text\n{usage}\n"
-        for parameter in command.get_params(context):
-            record = parameter.get_help_record(context)
-            if record and record[0] != "--help":
-                yield f"  {record[0]}\n      {record[1]}"
-        yield "```\n"
-    if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            below = command.get_command(context, name)
-            if below is not None and not below.hidden:
+    context = typer.Context(command, info_name=words, terminal_width=100, max_content_width=100)
+    yield f"## `{words}`\n\n{inspect.cleandoc(command.help or '')}\n\n```text\n{usage(command, context)}\n"
+    for parameter in command.get_params(context):
+        record = parameter.get_help_record(context)
+        if record and not set(parameter.opts) & {"--help", "--install-completion", "--show-completion"}:
+            yield f"  {record[0]}\n      {record[1]}"
+    yield "```\n"
+    if isinstance(command, TyperGroup):
+        for name, below in command.commands.items():
+            if not below.hidden and isinstance(below, TyperCommand | TyperGroup):
                 yield from command_pages(below, f"{words} {name}")
+
+
+def usage(command: TyperCommand | TyperGroup, context: typer.Context) -> str:
+    """The usage line, without its label."""
+    return " ".join(command.get_usage(context).split()).removeprefix("Usage: ")
 
 
 def command_page() -> Iterator[str]:
     """The whole command."""
     yield "# The `holdfast` command\n\n*Which question this page answers: what can I type?*\n"
-    yield from command_pages(typer.main.get_command(app), "holdfast")
+    yield "Data goes to standard output, talk to standard error. Exit codes:\n\n| code | meaning |\n|---|---|"
+    yield from (f"| {code.value} | {code.name.lower().replace('_', ' ')} |" for code in Exit)
+    yield ""
+    whole = typer.main.get_command(app)
+    if not isinstance(whole, TyperGroup):
+        sys.exit("the command has no subcommands")
+    yield from command_pages(whole, "holdfast")
+
+
+def metrics_page() -> Iterator[str]:
+    """Every figure that a process publishes."""
+    yield "# Metrics\n\n*Which question this page answers: what can I watch and be woken by?*\n"
+    yield (
+        "Each process answers `/metrics` in Prometheus's text format, beside `/health` (it lives) and `/ready` (it\n"
+        "can work, or which check fails and what to do). The API does so on its own port, follower and courier on the\n"
+        "loopback ports of their settings.\n\n| metric | kind | labels | meaning |\n|---|---|---|---|"
+    )
+    for metric in vars(metrics).values():
+        if isinstance(metric, Counter | Gauge | Histogram):
+            described_as = metric.describe()[0]
+            suffix = "_total" if described_as.type == "counter" else ""
+            labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+            name = f"{described_as.name}{suffix}"
+            yield f"| `{name}` | {described_as.type} | {labels} | {described_as.documentation} |"
 
 
 WRITERS: dict[str, Callable[[], Iterator[str]]] = {
@@ -192,6 +220,7 @@ WRITERS: dict[str, Callable[[], Iterator[str]]] = {
     "states.md": states_page,
     "configuration.md": configuration_page,
     "command.md": command_page,
+    "metrics.md": metrics_page,
 }
 
 
