@@ -196,9 +196,13 @@ class BitcoinNode:
         while self._upcoming and len(self._fetching) < _BLOCKS_AHEAD:
             block_hash = self._upcoming.popleft()
             task = asyncio.create_task(self._fetch(block_hash))
-            # A fetch that fails before anybody waits for it is asked for again then, or never missed.
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._fetching[block_hash] = task
+            task.add_done_callback(partial(self._forget_failed, block_hash))
+
+    def _forget_failed(self, block_hash: str, task: asyncio.Task[bytes]) -> None:
+        """A fetch that failed before anybody waited for it says nothing about the node now: it is made again then."""
+        if (task.cancelled() or task.exception() is not None) and self._fetching.get(block_hash) is task:
+            del self._fetching[block_hash]
 
     async def _take(self, block_hash: str) -> bytes:
         task = self._fetching.pop(block_hash, None) or asyncio.create_task(self._fetch(block_hash))
