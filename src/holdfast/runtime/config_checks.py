@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from holdfast.core.errors import HoldfastError
+from holdfast.core.evm import parse_address
 from holdfast.core.money import parse_units
 from holdfast.core.networks import EvmNetwork, NetworkUnknown
 from holdfast.runtime.config_errors import (
@@ -174,8 +175,31 @@ def _check_vault(source: Source, at: SettingPath, settings: NetworkSettings, *, 
     for name in foreign:
         if getattr(settings, name) is not None:
             raise SettingsContradict(f"{source.where((*at, name))} has no meaning on this network; remove it")
+    if is_evm:
+        _check_contracts(source, at, settings)
     if settings.tokens and not is_evm:
         raise SettingsContradict(f"{source.where((*at, 'tokens'))} has no meaning on this network; remove it")
+
+
+def _check_contracts(source: Source, at: SettingPath, settings: NetworkSettings) -> None:
+    written = [(name, getattr(settings, name)) for name in ("factory", "implementation", "vault")]
+    named: list[tuple[SettingPath, str]] = [((*at, name), address) for name, address in written]
+    named += [((*at, "tokens", index, "contract"), token.contract) for index, token in enumerate(settings.tokens)]
+    seen: set[str] = set()
+    for setting, address in named:
+        where = source.where(setting)
+        try:
+            canonical = parse_address(address)
+        except HoldfastError as error:
+            said = error.title().removesuffix(".")
+            raise SettingMalformed(f"{where}: {address[:60]!r}: {said}. {error.remedy()}") from None
+        if address == address.lower():
+            raise SettingMalformed(
+                f"{where}: write the address with its checksum, {canonical}, once you have compared it"
+            )
+        if canonical in seen:
+            raise SettingsContradict(f"{where}: {canonical} is named above already")
+        seen.add(canonical)
 
 
 def _url(source: Source, setting: SettingPath, url: str, schemes: tuple[str, ...]) -> SplitResult:
