@@ -58,9 +58,13 @@ class Chain:
         return str(await self.call("eth_sendTransaction", transaction))
 
     async def receipt(self, transaction: str) -> dict[str, Any]:
-        found = await self.call("eth_getTransactionReceipt", transaction)
-        assert isinstance(found, dict)
-        return found
+        """The receipt of a transaction that anvil is about to put into a block."""
+        for _ in range(500):
+            found = await self.call("eth_getTransactionReceipt", transaction)
+            if isinstance(found, dict):
+                return found
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"{transaction} is in no block")
 
     async def done(self, to: str | None, data: bytes = b"", value: int = 0) -> dict[str, Any]:
         """A transaction of the payer that is in a block and did not fail; its receipt."""
