@@ -9,11 +9,11 @@ from enum import StrEnum
 from holdfast.core.errors import BadInput
 from holdfast.core.money import AssetId
 
-_WORD = re.compile(r"\S{0,200}", re.ASCII)
+_WORD = re.compile(r"[!-~]{0,200}")
 
 
 class AccountMalformed(BadInput):
-    """An account's asset or owner contains white space or is too long. Use the CAIP-19 id and an id of ours."""
+    """An account's asset or owner contains more than printable ASCII or is too long. Use the CAIP-19 id and an id of ours."""
 
     code = "account-malformed"
 

@@ -141,14 +141,15 @@ class EmbeddedDatabase:
         _own_directory(self.socket_dir)
         options = [f"--{name}={value}" for name, value in self.settings.items()]
         parent = os.getpid()
-        self.process = await asyncio.create_subprocess_exec(
-            *command("postgres", "-D", self.data_dir / "cluster", "-k", self.socket_dir, *options),
-            stdin=DEVNULL,
-            stdout=DEVNULL,
-            stderr=(self.data_dir / "postgres.log").open("wb"),
-            start_new_session=True,  # Ctrl-C is for us; we tell it when to stop
-            preexec_fn=lambda: die_with_parent(parent, signal.SIGINT),  # killed with -9, we leave no server behind
-        )
+        with (self.data_dir / "postgres.log").open("wb") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *command("postgres", "-D", self.data_dir / "cluster", "-k", self.socket_dir, *options),
+                stdin=DEVNULL,
+                stdout=DEVNULL,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for us; we tell it when to stop
+                preexec_fn=lambda: die_with_parent(parent, signal.SIGINT),  # killed with -9, we leave no server behind
+            )
         await self._answering()
         await self._finish_making()
 
