@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from fixtures_chains import FINALITY_DEPTH, Books
 
+from fixtures_chains import FINALITY_DEPTH, Books
 from holdfast.chains.bitcoin import BitcoinAccess, BitcoinNode
 from holdfast.chains.follower import FinalityViolated
 from holdfast.chains.localnet import RegtestNode

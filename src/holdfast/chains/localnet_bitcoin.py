@@ -257,6 +257,7 @@ def _command(binary: str, data_dir: Path, rpc_port: int, peer_port: int) -> list
         f"-rpcport={rpc_port}", "-rpcbind=127.0.0.1", "-rpcallowip=127.0.0.1",
         "-listen=1", f"-bind=127.0.0.1:{peer_port}", "-listenonion=0", "-dnsseed=0", "-discover=0",
         "-fallbackfee=0.0002", "-dbcache=16", "-par=1", "-rpcworkqueue=64",
+        "-rpcservertimeout=2",  # when it ends, a node waits for connections that idle
     ]  # fmt: skip
     if Path(binary).name == "litecoind":
         command.append("-mempoolreplacement=1")  # off there by default
