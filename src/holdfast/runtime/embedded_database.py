@@ -31,6 +31,7 @@ DATABASE = "holdfast"
 SOCKET_PATH_MAX = 90
 """A Unix socket's path has at most 107 bytes (unix(7)); PostgreSQL adds its own name to the directory."""
 START_SECONDS = 60
+ORPHAN_SECONDS = 15
 # Durability is PostgreSQL's default (fsync, synchronous_commit, full_page_writes on); these only size it.
 SETTINGS = {
     "listen_addresses": "",
@@ -139,6 +140,18 @@ class EmbeddedDatabase:
         if not (self.data_dir / "cluster" / "PG_VERSION").exists():
             await self._make()
         _own_directory(self.socket_dir)
+        for _ in range(ORPHAN_SECONDS * 4):
+            await self._launch()
+            said = await self._answering()
+            if said is None:
+                await self._finish_making()
+                return
+            if "still in use" not in said:
+                break
+            await asyncio.sleep(0.25)  # the server was killed: its orphans see that, and end, within moments
+        raise (DatabaseInUse if "already exists" in said else DatabaseNotStarted)(said[-500:])
+
+    async def _launch(self) -> None:
         options = [f"--{name}={value}" for name, value in self.settings.items()]
         parent = os.getpid()
         with (self.data_dir / "postgres.log").open("wb") as log:
@@ -150,8 +163,6 @@ class EmbeddedDatabase:
                 start_new_session=True,  # Ctrl-C is for us; we tell it when to stop
                 preexec_fn=lambda: die_with_parent(parent, signal.SIGINT),  # killed with -9, we leave no server behind
             )
-        await self._answering()
-        await self._finish_making()
 
     async def stop(self) -> None:
         """Stop the server: open transactions are rolled back, everything committed is on disk."""
@@ -189,17 +200,15 @@ class EmbeddedDatabase:
             raise DatabaseNotStarted(said.decode(errors="replace").strip()[-500:])
         new.rename(self.data_dir / "cluster")
 
-    async def _answering(self) -> None:
+    async def _answering(self) -> str | None:
+        """Wait until the server answers; what it said, if it ended instead. Raises `DatabaseNotStarted`."""
         process = self.process
         for _ in range(START_SECONDS * 20):
             if process is None or process.returncode is not None:
-                said = (self.data_dir / "postgres.log").read_text(errors="replace").strip()
-                raise (DatabaseInUse if "is already" in said or "still in use" in said else DatabaseNotStarted)(
-                    said[-500:]
-                )
+                return (self.data_dir / "postgres.log").read_text(errors="replace").strip()
             try:
                 async with await AsyncConnection.connect(self.url_of(SUPERUSER, "postgres"), connect_timeout=2):
-                    return
+                    return None
             except psycopg.OperationalError:
                 await asyncio.sleep(0.05)
         raise DatabaseNotStarted(f"no answer within {START_SECONDS} s")
