@@ -36,4 +36,6 @@ def _upgrade(owner_url: str, password: str | None) -> None:
         config.set_main_option("script_location", PACKAGE)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+    with psycopg.connect(conninfo) as connection:  # servers and `doctor` ask which revision this is
+        connection.execute("GRANT SELECT ON public.alembic_version TO holdfast_platform")
     engine.dispose()
