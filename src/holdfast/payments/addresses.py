@@ -18,6 +18,7 @@ from holdfast.core.addresses import deposit_address
 from holdfast.core.errors import BadInput, NotFound
 from holdfast.payments.catalogue import Catalogue
 from holdfast.payments.indexes import Indexes
+from holdfast.payments.rows import there
 
 CUSTOMER_LENGTH_MAX = 200
 
@@ -111,9 +112,9 @@ async def standing(
     listed = catalogue.network(request.network)
     _check_customer(request.customer)
     async with pool.connection() as conn:
-        there = await _of_customer(conn, request)
-    if there is not None:
-        return there
+        before = await _of_customer(conn, request)
+    if before is not None:
+        return before
     slot = await indexes.take(request.merchant_id, listed.id, now)
     new = deposit_address(listed.network, slot.vault, slot.index)
     async with pool.connection() as conn, conn.transaction():
@@ -128,9 +129,7 @@ async def standing(
                 (listed.id, new, request.merchant_id, slot.index, request.customer, now),
             )
             row = await cursor.fetchone()
-        made = _address(row) if row is not None else await _of_customer(conn, request)
-    assert made is not None, "a customer's address that stood in the way is there"
-    return made
+        return _address(row) if row is not None else there(await _of_customer(conn, request))
 
 
 async def get(conn: AsyncConnection[Any], network: str, address: str, merchant_id: str | None = None) -> Address:
@@ -183,9 +182,7 @@ async def page(conn: AsyncConnection[Any], wanted: AddressFilter) -> list[Addres
         return [_address(row) for row in await cursor.fetchall()]
 
 
-async def close(
-    conn: AsyncConnection[Any], network: str, address: str, merchant_id: str, now: datetime
-) -> Address:
+async def close(conn: AsyncConnection[Any], network: str, address: str, merchant_id: str, now: datetime) -> Address:
     """The merchant shows a standing address no more. It stays watched: money that comes is credited and asked about.
 
     Raises `AddressNotFound`; an invoice's address cannot be closed.

@@ -19,6 +19,7 @@ from psycopg.rows import DictRow, dict_row
 
 from holdfast.core.errors import BadInput, NotFound, NotPermitted
 from holdfast.core.ids import new_id
+from holdfast.payments.rows import there
 
 LIFETIME_MAX = timedelta(days=366)
 """Every grant expires."""
@@ -146,9 +147,8 @@ async def create(conn: AsyncConnection[Any], request: KeyRequest, now: datetime)
                 now,
             ),
         )
-        row = await cursor.fetchone()
-    assert row is not None
-    return _key(row), f"hf_{key_id.removeprefix('key_')}_{secret}"
+        row = there(await cursor.fetchone())
+        return _key(row), f"hf_{key_id.removeprefix('key_')}_{secret}"
 
 
 async def authenticate(conn: AsyncConnection[Any], text: str, ip: str | None, now: datetime) -> Caller:

@@ -120,7 +120,12 @@ def asks_about(changes: Iterable[Change], owners: dict[str, Owner]) -> list[Ask]
     asks = []
     for change in changes:
         deposit, owner = change.after, owners[change.after.address]
-        detail = {"deposit": deposit.id, "asset": deposit.asset, "units": str(deposit.units), "address": deposit.address}
+        detail = {
+            "deposit": deposit.id,
+            "asset": deposit.asset,
+            "units": str(deposit.units),
+            "address": deposit.address,
+        }
         if not change.is_news:
             continue
         if deposit.below_minimum:

@@ -90,7 +90,7 @@ async def ask(conn: AsyncConnection[Any], asks: Sequence[Ask], now: datetime) ->
                 ),
             )
             opened += [_item(row) for row in await cursor.fetchall()]
-    await events.emit(conn, [_news(item, "attention.opened") for item in opened if item.merchant_id], now)
+    await _tell(conn, opened, events.EventType.ATTENTION_OPENED, now)
     return opened
 
 
@@ -145,8 +145,7 @@ async def resolve(
         there = await get(conn, item_id, merchant_id)
         raise AttentionItemResolved(f"by {there.resolved_by}")
     item = _item(row)
-    if item.merchant_id:
-        await events.emit(conn, [_news(item, "attention.resolved")], now)
+    await _tell(conn, [item], events.EventType.ATTENTION_RESOLVED, now)
     return item
 
 
@@ -166,9 +165,24 @@ def _item(row: DictRow) -> Item:
     return Item(**{**row, "reason": AttentionReason(row["reason"])})
 
 
-def _news(item: Item, kind: str) -> events.News:
-    assert item.merchant_id is not None
-    data = {"id": item.id, "reason": item.reason, "subject": item.subject, "detail": item.detail}
-    if item.resolved_at is not None:
-        data |= {"resolution": item.resolution, "resolved_by": item.resolved_by}
-    return events.News(item.merchant_id, events.EventType(kind), item.id, data)
+async def _tell(conn: AsyncConnection[Any], items: Sequence[Item], kind: events.EventType, now: datetime) -> None:
+    """Tell the merchants; what concerns the operator alone is no merchant's event."""
+    news = [
+        events.News(item.merchant_id, kind, item.id, as_data(item)) for item in items if item.merchant_id is not None
+    ]
+    await events.emit(conn, news, now)
+
+
+def as_data(item: Item) -> dict[str, Any]:
+    """An item as events and the API show it."""
+    return {
+        "id": item.id,
+        "merchant_id": item.merchant_id,
+        "reason": item.reason.value,
+        "subject": item.subject,
+        "detail": item.detail,
+        "created_at": item.created_at,
+        "resolved_at": item.resolved_at,
+        "resolution": item.resolution,
+        "resolved_by": item.resolved_by,
+    }

@@ -90,7 +90,6 @@ async def reverse(conn: AsyncConnection[Any], deposits: Sequence[Deposit]) -> li
     transfers: list[Transfer] = []
     reversed_: list[tuple[Deposit, int]] = []
     for deposit in deposits:
-        assert deposit.state is DepositState.CONFIRMED
         purse, net = merchant(deposit.asset, deposit.merchant_id), deposit.units - deposit.tariff_units
         taken = max(0, min(net, left[purse]))
         left[purse] -= taken

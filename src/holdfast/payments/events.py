@@ -19,6 +19,7 @@ from psycopg.rows import DictRow, dict_row
 
 from holdfast.core.errors import NotFound
 from holdfast.core.ids import new_id
+from holdfast.payments.rows import there
 
 
 class EventNotFound(NotFound):
@@ -170,8 +171,7 @@ async def about(conn: AsyncConnection[Any], subject: str, after: Place = START, 
 async def latest(conn: AsyncConnection[Any]) -> Place:
     """The place after which everything is still to come: where a new follower of events begins."""
     cursor = await conn.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::numeric - 1")
-    row = await cursor.fetchone()
-    assert row is not None
+    row = there(await cursor.fetchone())
     return Place(int(row[0]), 2**63 - 1)
 
 

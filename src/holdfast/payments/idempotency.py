@@ -99,7 +99,9 @@ async def find(conn: AsyncConnection[Any], wanted: Claim) -> Answer | Idempotenc
     row = await cursor.fetchone()
     if row is None:
         return None
-    return Answer(row[1], bytes(row[2])) if bytes(row[0]) == wanted.request_hash else IdempotencyKeyReused(wanted.key[:80])
+    return (
+        Answer(row[1], bytes(row[2])) if bytes(row[0]) == wanted.request_hash else IdempotencyKeyReused(wanted.key[:80])
+    )
 
 
 async def answer(conn: AsyncConnection[Any], answers: Sequence[tuple[Claim, Answer]]) -> None:

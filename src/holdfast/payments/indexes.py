@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from psycopg import AsyncConnection
@@ -123,8 +123,7 @@ async def _certified_until(conn: AsyncConnection[Any], merchant_id: str, now: da
         raise MerchantClosed(merchant_id)
     if state != "active" or until is None or until <= now:
         raise MerchantNotCertified(merchant_id, certified_until=str(until))
-    assert isinstance(until, datetime)
-    return until
+    return cast("datetime", until)
 
 
 async def _vault_now(conn: AsyncConnection[Any], merchant_id: str, network: NetworkId) -> Vault | None:

@@ -123,9 +123,7 @@ async def prepare(desk: Desk, merchant: Merchant, order: NewInvoice, now: dateti
     return Draft(invoice, await _quote(desk, invoice, order.pay_with, None, now))
 
 
-async def create(
-    conn: AsyncConnection[Any], drafts: Sequence[Draft], now: datetime
-) -> list[Created | ReferenceTaken]:
+async def create(conn: AsyncConnection[Any], drafts: Sequence[Draft], now: datetime) -> list[Created | ReferenceTaken]:
     """Store a batch in the caller's transaction, with its addresses, quotes and events; an outcome for each, in order."""
     stored = await _insert_invoices(conn, [draft.invoice for draft in drafts])
     kept = [draft for draft in drafts if draft.invoice.id in stored]
@@ -240,7 +238,7 @@ def _invoice(catalogue: Catalogue, merchant: Merchant, order: NewInvoice, now: d
     _check_texts(order)
     terms = merchant.settings
     if order.expires_minutes is not None:
-        if not 1 <= order.expires_minutes <= 525_600:  # noqa: PLR2004  a year, as in Terms
+        if not 1 <= order.expires_minutes <= 525_600:
             raise InvoiceMalformed("expires_minutes is not within a minute and a year")
         terms = msgspec.structs.replace(terms, expires_minutes=order.expires_minutes)
     expires_at = now + timedelta(minutes=terms.expires_minutes)

@@ -135,3 +135,9 @@ async def _move(conn: AsyncConnection[Any], network: str, to: Cursor, tip_height
         """,
         (to.height, to.hash, max(tip_height, to.height), network),
     )
+
+
+async def troubled(conn: AsyncConnection[Any]) -> dict[str, str]:
+    """Networks on which crediting waits, and the code of the error."""
+    cursor = await conn.execute("SELECT network, trouble FROM payments.cursors WHERE trouble IS NOT NULL")
+    return {row[0]: row[1] for row in await cursor.fetchall()}

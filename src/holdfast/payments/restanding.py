@@ -176,4 +176,3 @@ async def _read_through(conn: AsyncConnection[Any], networks: set[str]) -> dict[
         (list(networks),),
     )
     return {row[0]: row[1] for row in await cursor.fetchall()}
-

@@ -190,6 +190,11 @@ def _worth(invoice: InvoiceFacts, quotes: Sequence[QuoteFacts], deposit: Deposit
         return _Worth(value, counts=True, ask=AttentionReason.AFTER_MARK)
     if deposit.paid_at <= quote.valid_until:
         return _Worth(value, counts=True)
+    return _late(invoice, deposit, value)
+
+
+def _late(invoice: InvoiceFacts, deposit: DepositFacts, value: Fraction) -> _Worth:
+    """The same of one that was made after its quote or its invoice had run out."""
     if deposit.paid_at > invoice.monitored_until:
         return _Worth(value, late=True, ask=AttentionReason.AFTER_MONITORING)
     match invoice.terms.late:

@@ -19,6 +19,7 @@ from psycopg_pool import AsyncConnectionPool
 from holdfast.chains.port import Watch
 from holdfast.core.networks import EvmNetwork
 from holdfast.payments.catalogue import ListedNetwork
+from holdfast.payments.rows import there
 
 _ROWS_AT_ONCE = 20_000
 
@@ -38,7 +39,9 @@ class Watching:
 
     def __post_init__(self) -> None:
         tokens = {
-            asset_id.rpartition(":")[2]: asset for asset_id, asset in self.listed.assets.items() if "/erc20:" in asset_id
+            asset_id.rpartition(":")[2]: asset
+            for asset_id, asset in self.listed.assets.items()
+            if "/erc20:" in asset_id
         }
         self.watch = Watch(self.listed.id, open_addresses=self._open, tokens=tokens)
 
@@ -64,8 +67,7 @@ class Watching:
 
     async def _xmin(self, conn: AsyncConnection[Any]) -> int:
         cursor = await conn.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
-        row = await cursor.fetchone()
-        assert row is not None
+        row = there(await cursor.fetchone())
         return int(row[0])
 
     def _keep_open(self, batch: list[tuple[str, datetime | None]]) -> None:

@@ -1,0 +1,52 @@
+"""From the settings of a network to its nodes, behind one port: all of them must agree, always."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from holdfast.chains.agreement import AgreeingNodes
+from holdfast.chains.bitcoin import BitcoinAccess, BitcoinNode
+from holdfast.chains.evm import EvmNode
+from holdfast.chains.port import Node
+from holdfast.chains.rpc import Credentials
+from holdfast.core.errors import BadInput
+from holdfast.core.networks import BitcoinNetwork, EvmNetwork, Network
+from holdfast.runtime.secret_files import read_secret
+from holdfast.runtime.settings import NetworkSettings, NodeSettings
+
+
+class NodeUrlMissing(BadInput):
+    """A node is configured without a URL. Set `url`, or `url_file` where the URL contains a key."""
+
+    code = "node-url-missing"
+
+
+def open_node(settings: NetworkSettings) -> Node:
+    """All nodes of a network as one. They connect when they are first asked.
+
+    Raises `NodesMissing`, `NodeUrlMissing`, `NodeUrlMalformed`, and what reading a secret file raises.
+    """
+    network = settings.network
+    return AgreeingNodes([_open(network, node, number) for number, node in enumerate(settings.nodes, 1)])
+
+
+def _open(network: Network, settings: NodeSettings, number: int) -> Node:
+    name = f"{network.name} node {number}"
+    url = _url(settings, name)
+    match network:
+        case BitcoinNetwork():
+            access = BitcoinAccess(url, settings.cookie_file, settings.rpc_user, settings.rpc_password_file, name)
+            return BitcoinNode(access, network)
+        case EvmNetwork():
+            credentials = Credentials(settings.cookie_file, settings.rpc_user, settings.rpc_password_file)
+            return EvmNode(url, network, name=name, credentials=credentials)
+        case never:
+            assert_never(never)
+
+
+def _url(settings: NodeSettings, name: str) -> str:
+    if settings.url is not None:
+        return settings.url
+    if settings.url_file is not None:
+        return read_secret(settings.url_file)
+    raise NodeUrlMissing(name)
