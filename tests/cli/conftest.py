@@ -1,0 +1,29 @@
+"""Set-ups for the command's tests, on a PostgreSQL as it really runs."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from fixtures_cli import SetUp
+from holdfast.runtime.database import migrate
+from holdfast.runtime.embedded_database import EmbeddedDatabase, embedded
+from holdfast.runtime.secret_files import write_secret
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def durable(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedDatabase]:
+    """An embedded PostgreSQL, migrated, with nothing sped up."""
+    async with embedded(tmp_path_factory.mktemp("durable")) as database:
+        await migrate(database.owner_url)
+        yield database
+
+
+@pytest.fixture
+def set_up(tmp_path: Path, durable: EmbeddedDatabase) -> SetUp:
+    """A good set-up but for its networks, which each test adds."""
+    (tmp_path / "quorum.json").write_text("{}")
+    write_secret(tmp_path / "secrets" / "webhook.key", "ab" * 32)
+    fixed: dict[str, object] = {"sources": [], "fixed": {"LTC/EUR": "85.00"}}
+    return SetUp(tmp_path, sections={"database": {"url": durable.url}, "rates": fixed})
