@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ import pytest
 from holdfast.chains.evm import EvmNode
 from holdfast.chains.evm_contracts import artefact, plan_vault, selector, word
 from holdfast.chains.evm_deploy import deploy
+from holdfast.chains.local_process import free_port
 from holdfast.chains.localnet_anvil import anvil_binary
 from holdfast.chains.port import Arrival, Header, Watch
-from holdfast.chains.rpc import RpcClient
+from holdfast.chains.rpc import Limits, RpcClient
 from holdfast.core.evm import VaultPlan, address_bytes, deposit_address
 from holdfast.core.money import Asset
 from holdfast.core.networks import EvmNetwork, erc20_asset, known_network
@@ -120,23 +120,27 @@ def address_word(address: str) -> bytes:
     return address_bytes(address).rjust(32, b"\0")
 
 
+async def answers(url: str) -> None:
+    """Waits until the node does."""
+    rpc = RpcClient(url, limits=Limits(attempts_max=60, backoff_seconds=0.05, pause_seconds_max=0.1))
+    await rpc.call(str, "eth_chainId")
+    await rpc.close()
+
+
 @pytest.fixture(scope="session")
 def local_node() -> Iterator[LocalNode]:
-    command = [str(anvil_binary()), "--port", "0", "--chain-id", "31337", "--hardfork", "prague"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603  our own node
+    port = free_port()
+    command = [str(anvil_binary()), "--port", str(port), "--chain-id", "31337", "--hardfork", "prague", "--silent"]
+    process = subprocess.Popen(command)  # noqa: S603  our own node
+    url = f"http://127.0.0.1:{port}/"
     try:
-        assert process.stdout is not None
-        url = ""
-        for line in process.stdout:
-            if found := re.search(r"Listening on ([\d.:]+)", line):
-                url = f"http://{found[1]}"
-                break
+        asyncio.run(answers(url))
         plan = plan_vault(OWNERS, 2)
         deployment = asyncio.run(deploy(url, plan, GAS_KEY))
         yield LocalNode(url, plan, deployment.gas_used)
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 @pytest.fixture
