@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from fixtures_cli import DESCRIPTOR
 from holdfast.core.errors import HoldfastError
 from holdfast.core.money import parse_units
 from holdfast.core.networks import known_network
@@ -29,7 +30,7 @@ nodes = [
   { url = "http://127.0.0.1:9332", cookie_file = "litecoin.cookie" },
   { url = "http://10.0.0.2:9332", rpc_user = "holdfast", rpc_password_file = "secrets/rpc" },
 ]
-descriptor = "wsh(sortedmulti(2,[00000001/48h/2h/0h/2h]xpubA/0/*,[00000002/48h/2h/0h/2h]xpubB/0/*))"
+descriptor = "DESCRIPTOR"
 
 [networks.ethereum]
 factory = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
@@ -52,7 +53,7 @@ sources = []
 
 [webhooks]
 key_file = "secrets/webhook.key"
-"""
+""".replace("DESCRIPTOR", DESCRIPTOR)
 
 
 @pytest.fixture
@@ -115,6 +116,8 @@ WRONG = [
     ("finality_depth = 50", "finality_depth = 5", "settings-contradict", 12, "above `finality_depth`"),
     ("finality_depth = 50", "finality_depth = 0", "setting-malformed", 11, ">= 1"),
     ("finality_depth = 50", 'vault = "0x0"', "settings-contradict", 11, "no meaning on this network"),
+    ("finality_depth = 50", "minimum_deposits = { BTC = '1' }", "setting-unknown", 11, "this network has LTC"),
+    ("finality_depth = 50", "minimum_deposits = { LTC = '1e-3' }", "setting-malformed", 11, "plain decimal"),
     ('below = "0.5"', "below = 0.5", "setting-malformed", 12, "text"),
     ('below = "0.5"', 'below = "half"', "setting-malformed", 12, "decimal number"),
     ('below = "0.5"', 'below = "10"', "settings-contradict", 12, "must rise"),
@@ -129,6 +132,11 @@ WRONG = [
     ('rpc_user = "holdfast", ', "", "settings-contradict", 15, "go together"),
     ('cookie_file = "litecoin.cookie"', 'cookie = "x"', "setting-unknown", 14, "cookie_file"),
     ('"secrets/rpc" },', '"secrets/none" },', "secret-file-missing", 15, "none"),
+    ("[d34db33f/48h", "[d34db33/48h", "setting-malformed", 17, "cannot be read"),
+    ("sortedmulti(2,", "sortedmulti(3,", "setting-malformed", 17, "3 of 2"),
+    ("tpubDC5FSn", "tpubDC5FSm", "setting-malformed", 17, ""),
+    ("tpubDC5FSn", "tprvDC5FSn", "setting-holds-secret", 17, "private key"),
+    ("wsh(sortedmulti", "tr(sortedmulti", "setting-malformed", 17, ""),
     ("descriptor = ", "descriptors = ", "setting-unknown", 17, "did you mean `descriptor`"),
     ("descriptor = ", "# descriptor = ", "setting-missing", 10, "`descriptor`"),
     ('vault = "0xdbF03B407c01E7cD3CBea99509d93f8DDDC8C6FB"', "", "setting-missing", 19, "`vault`"),

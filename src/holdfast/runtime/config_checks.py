@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from holdfast.core.descriptors import VaultDescriptor
 from holdfast.core.errors import HoldfastError
 from holdfast.core.evm import parse_address
 from holdfast.core.money import parse_units
-from holdfast.core.networks import EvmNetwork, NetworkUnknown
+from holdfast.core.networks import BitcoinNetwork, EvmNetwork, NetworkUnknown
 from holdfast.runtime.config_errors import (
     FileMissing,
     SettingHoldsSecret,
@@ -129,6 +130,7 @@ def _check_network(source: Source, at: SettingPath, settings: NetworkSettings) -
     for index, node in enumerate(settings.nodes):
         _check_node(source, (*at, "nodes", index), node)
     _check_confirmations(source, at, settings)
+    _check_minimums(source, at, settings)
     _check_vault(source, at, settings, is_evm=isinstance(network, EvmNetwork))
 
 
@@ -156,6 +158,18 @@ def _check_confirmations(source: Source, at: SettingPath, settings: NetworkSetti
             before = _ascending(where, rule.below, before)
 
 
+def _check_minimums(source: Source, at: SettingPath, settings: NetworkSettings) -> None:
+    decimals = {asset.symbol: asset.decimals for asset in settings.assets.values()}
+    for symbol, text in settings.minimum_deposits.items():
+        where = source.where((*at, "minimum_deposits", symbol))
+        if symbol not in decimals:
+            raise SettingUnknown(f"{where}: this network has {', '.join(decimals)}")
+        try:
+            parse_units(text, decimals[symbol])
+        except HoldfastError as error:
+            raise SettingMalformed(f"{where}: {text[:40]!r}: {error.title()} {error.remedy()}") from None
+
+
 def _ascending(where: str, below: str, before: int) -> int:
     try:
         units = parse_units(below, 36)
@@ -177,6 +191,8 @@ def _check_vault(source: Source, at: SettingPath, settings: NetworkSettings, *, 
             raise SettingsContradict(f"{source.where((*at, name))} has no meaning on this network; remove it")
     if is_evm:
         _check_contracts(source, at, settings)
+    else:
+        _check_descriptor(source, at, settings)
     if settings.tokens and not is_evm:
         raise SettingsContradict(f"{source.where((*at, 'tokens'))} has no meaning on this network; remove it")
 
@@ -200,6 +216,19 @@ def _check_contracts(source: Source, at: SettingPath, settings: NetworkSettings)
         if canonical in seen:
             raise SettingsContradict(f"{where}: {canonical} is named above already")
         seen.add(canonical)
+
+
+def _check_descriptor(source: Source, at: SettingPath, settings: NetworkSettings) -> None:
+    network, descriptor = settings.network, settings.descriptor
+    if not isinstance(network, BitcoinNetwork) or descriptor is None:
+        return
+    where = source.where((*at, "descriptor"))
+    if re.search(r"[a-zA-Z]prv[1-9A-HJ-NP-Za-km-z]{50}", descriptor):
+        raise SettingHoldsSecret(f"{where}: an extended private key")
+    try:
+        VaultDescriptor.parse(descriptor).address(0, network)
+    except HoldfastError as error:
+        raise SettingMalformed(f"{where}: {error.detail}: {error.title()} {error.remedy()}") from None
 
 
 def _url(source: Source, setting: SettingPath, url: str, schemes: tuple[str, ...]) -> SplitResult:
