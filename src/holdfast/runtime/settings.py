@@ -154,6 +154,13 @@ class NetworkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             description="Confirmations by amount: the first rule whose `below` is above the deposit counts.",
         ),
     ] = field(default_factory=lambda: [ConfirmationRule(count=6)])
+    minimum_deposits: Annotated[
+        dict[str, str],
+        Meta(
+            description='Least deposit that is credited, as in `"LTC" = "0.0005"`: smaller ones cost more to spend '
+            "than they are worth. They are shown."
+        ),
+    ] = {}
     poll_milliseconds: Annotated[
         int, Meta(ge=50, le=600_000, description="How long the follower waits before it asks for a new block again.")
     ] = 2000
