@@ -13,6 +13,9 @@ _BECH32 = str.maketrans("qpzry9x8gf2tvdw0s3jn54khce6mua7l", "0123456789abcdefghi
 _BASE58 = {digit: value for value, digit in enumerate("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz")}
 _CHECKSUM_CHARACTERS, _CHECKSUM_BYTES = 6, 4
 _BASE58_BYTES = 25
+_BASE58_CHARACTERS_MIN, _BASE58_CHARACTERS_MAX = 26, 35
+_PROGRAM_CHARACTERS_MIN, _PROGRAM_CHARACTERS_MAX = 4, 65
+"""Of 2 to 40 bytes, with the version."""
 
 
 class AddressWithoutScript(BadInput):
@@ -33,6 +36,8 @@ def script_of(network: BitcoinNetwork, address: str) -> bytes:
 
 def _segwit(data: str) -> bytes:
     """Witness version and program (BIP 141, 173, 350) from the characters between prefix and checksum."""
+    if not _PROGRAM_CHARACTERS_MIN < len(data) <= _PROGRAM_CHARACTERS_MAX:
+        raise ValueError
     version = int(data[0].translate(_BECH32), 32)
     program_bits = 5 * (len(data) - 1)
     padding = program_bits % 8
@@ -41,6 +46,8 @@ def _segwit(data: str) -> bytes:
 
 
 def _base58(network: BitcoinNetwork, address: str) -> bytes:
+    if not _BASE58_CHARACTERS_MIN <= len(address) <= _BASE58_CHARACTERS_MAX:
+        raise ValueError
     number = 0
     for digit in address:
         number = number * 58 + _BASE58[digit]
