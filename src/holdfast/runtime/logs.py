@@ -24,6 +24,9 @@ REDACTED = "[redacted]"
 # Without local variables: they are where the secrets are.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
+CHATTY = ("alembic", "httpx", "asyncio")
+"""Libraries that say at `info` what nobody needs to read; `httpx` would log URLs."""
+
 _SECRET_NAME = re.compile(
     r"(?i)(^|_)(password|passwd|passphrase|secret|token|authorization|cookie|api_?key|private_?key|seed|mnemonic|xprv)($|_)"
 )
@@ -67,6 +70,8 @@ def configure(settings: LogsSettings, zone: str, stream: TextIO | None = None) -
     handler = logging.StreamHandler(out)
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=max(level, logging.INFO), force=True)
+    for library in CHATTY:
+        logging.getLogger(library).setLevel(max(level, logging.WARNING))
 
 
 def request_id() -> str | None:

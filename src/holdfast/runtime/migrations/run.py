@@ -14,6 +14,13 @@ from sqlalchemy.pool import NullPool
 from holdfast.runtime.migrations import SQL
 
 PACKAGE = "holdfast.runtime:migrations"
+# Alembic's own table, made before it runs: servers may look at it as soon as it is there.
+REVISION_TABLE = b"""
+CREATE TABLE IF NOT EXISTS public.alembic_version (
+    version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY
+);
+GRANT SELECT ON public.alembic_version TO holdfast_platform;
+"""
 
 
 async def upgrade(owner_url: str, password: str | None) -> None:
@@ -30,12 +37,12 @@ def run_file(name: str) -> None:
 
 def _upgrade(owner_url: str, password: str | None) -> None:
     conninfo = make_conninfo(owner_url, password=password)
+    with psycopg.connect(conninfo) as connection:
+        connection.execute(REVISION_TABLE)
     engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo), poolclass=NullPool)
     with engine.connect() as connection:
         config = Config()
         config.set_main_option("script_location", PACKAGE)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-    with psycopg.connect(conninfo) as connection:  # servers and `doctor` ask which revision this is
-        connection.execute("GRANT SELECT ON public.alembic_version TO holdfast_platform")
     engine.dispose()
