@@ -233,8 +233,10 @@ def as_data(invoice: Invoice) -> dict[str, Any]:
         "id": invoice.id,
         "merchant_id": invoice.merchant_id,
         "reference": invoice.reference,
-        "price": format_units(invoice.price_units, invoice.price_decimals),
-        "currency": invoice.price_currency,
+        "price": {
+            "amount": format_units(invoice.price_units, invoice.price_decimals),
+            "currency": invoice.price_currency,
+        },
         "assets": list(invoice.assets),
         "state": invoice.state.value,
         "reason": invoice.reason.value if invoice.reason else None,

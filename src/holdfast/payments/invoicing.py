@@ -33,6 +33,7 @@ from holdfast.payments.rates import Rate, due_units
 
 TEXT_LENGTH_MAX = 500
 METADATA_BYTES_MAX = 4096
+EXPIRES_SECONDS_MAX = 365 * 86_400
 
 
 class InvoiceMalformed(BadInput):
@@ -91,7 +92,7 @@ class NewInvoice:
     description: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     redirect_url: str | None = None
-    expires_minutes: int | None = None
+    expires_seconds: int | None = None
     """None: as the merchant's terms say."""
 
 
@@ -237,11 +238,12 @@ def _invoice(catalogue: Catalogue, merchant: Merchant, order: NewInvoice, now: d
     assets = tuple(dict.fromkeys(catalogue.asset(each).id for each in order.assets)) or tuple(catalogue.network_of)
     _check_texts(order)
     terms = merchant.settings
-    if order.expires_minutes is not None:
-        if not 1 <= order.expires_minutes <= 525_600:
-            raise InvoiceMalformed("expires_minutes is not within a minute and a year")
-        terms = msgspec.structs.replace(terms, expires_minutes=order.expires_minutes)
-    expires_at = now + timedelta(minutes=terms.expires_minutes)
+    lifetime = timedelta(minutes=terms.expires_minutes)
+    if order.expires_seconds is not None:
+        if not 1 <= order.expires_seconds <= EXPIRES_SECONDS_MAX:
+            raise InvoiceMalformed("expires_seconds is not within a second and a year")
+        lifetime = timedelta(seconds=order.expires_seconds)
+    expires_at = now + lifetime
     return Invoice(
         id=new_id("inv", int(now.timestamp() * 1000), secrets.token_bytes(10)),
         merchant_id=merchant.id,

@@ -12,7 +12,6 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
 from holdfast.core.errors import NotFound
-from holdfast.payments.rows import there
 from holdfast.payments.standing import Terms
 
 
@@ -59,7 +58,7 @@ async def get(conn: AsyncConnection[Any], merchant_id: str, *, lock: bool = Fals
             f"SELECT * FROM payments.merchants WHERE id = %s {'FOR UPDATE' if lock else ''}",  # noqa: S608  no input
             (merchant_id,),
         )
-        row = there(await cursor.fetchone())
+        row = await cursor.fetchone()
     if row is None:
         raise MerchantNotFound(merchant_id[:60])
     return merchant_from(row)

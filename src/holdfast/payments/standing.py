@@ -233,7 +233,7 @@ def _reason(
     gone = any(deposit.state is DepositState.REORGED for deposit in deposits)
     if state is not InvoiceState.SETTLED and (undone or (gone and paid < _enough(invoice))):
         return InvoiceReason.REORGED
-    if paid > _too_much(invoice):
+    if int(paid) > _too_much(invoice):  # less than one unit of the price is rounding, not overpayment
         return InvoiceReason.OVERPAID
     if any(worth.late for worth in worths) and (state is not InvoiceState.SETTLED or _needed_late(invoice, worths)):
         return InvoiceReason.LATE

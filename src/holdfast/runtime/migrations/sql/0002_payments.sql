@@ -239,3 +239,10 @@ CREATE TABLE payments.idempotency (
     PRIMARY KEY (caller, key)
 );
 CREATE INDEX ON payments.idempotency (created_at);
+
+-- What was signed, and what was told, is only ever added.
+GRANT USAGE ON SCHEMA payments TO holdfast_platform;
+GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA payments TO holdfast_platform;
+REVOKE UPDATE ON payments.certificates, payments.events FROM holdfast_platform;
+GRANT DELETE ON payments.blocks, payments.idempotency, payments.webhook_endpoints, payments.deliveries
+    TO holdfast_platform;
