@@ -7,6 +7,7 @@ in a file that only its owner may read. Never used where the configuration names
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import os
 import secrets
@@ -15,14 +16,14 @@ import signal
 import stat
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import psycopg
 from psycopg import AsyncConnection, sql
 
 from holdfast.core.errors import Conflict, Unavailable
+from holdfast.runtime import unprivileged
 from holdfast.runtime.database import OWNER, PLATFORM, with_passfile
 from holdfast.runtime.supervise import die_with_parent
 
@@ -49,9 +50,10 @@ SETTINGS = {
     "log_min_messages": "warning",
     "log_checkpoints": "off",
 }
-# Where we are root, which PostgreSQL refuses to run as, it runs in a user namespace in which it is `nobody` and has no
-# rights over the machine: its files stay ours, nothing is chowned, and no account is added.
-UNPRIVILEGED = ("unshare", "--user", "--map-user=65534", "--map-group=65534", "--")
+# The lock is PostgreSQL's own: it inherits it, so that the lock ends with the last of its processes, also with one that
+# is still stopping because whoever started it was killed.
+STOPPING_SECONDS = 20
+SERVING_SECONDS = 1
 
 
 class DatabaseProgramMissing(Unavailable):
@@ -92,8 +94,7 @@ def programs() -> Path:
 
 def command(program: str, *arguments: str | Path) -> tuple[str, ...]:
     """The command that runs one of PostgreSQL's programs, without root's rights where we have them."""
-    before: Sequence[str] = UNPRIVILEGED if os.geteuid() == 0 else ()
-    return (*before, str(programs() / program), *map(str, arguments))
+    return (*unprivileged.prefix(), str(programs() / program), *map(str, arguments))
 
 
 class EmbeddedDatabase:
@@ -135,34 +136,21 @@ class EmbeddedDatabase:
     async def start(self) -> None:
         """Start the server, making its directory the first time, and wait until it answers.
 
-        Raises `DatabaseInUse`, `DatabaseNotStarted`, `DatabaseProgramMissing`, `DatabaseDirectoryUnsafe`.
+        Raises `DatabaseInUse`, `DatabaseNotStarted`, `DatabaseProgramMissing`, `DatabaseDirectoryUnsafe`,
+        `RootNotDropped`.
         """
-        if not (self.data_dir / "cluster" / "PG_VERSION").exists():
-            await self._make()
-        _own_directory(self.socket_dir)
-        for _ in range(ORPHAN_SECONDS * 4):
-            await self._launch()
-            said = await self._answering()
-            if said is None:
-                await self._finish_making()
-                return
-            if "still in use" not in said:
-                break
-            await asyncio.sleep(0.25)  # the server was killed: its orphans see that, and end, within moments
-        raise (DatabaseInUse if "already exists" in said else DatabaseNotStarted)(said[-500:])
-
-    async def _launch(self) -> None:
-        options = [f"--{name}={value}" for name, value in self.settings.items()]
-        parent = os.getpid()
-        with (self.data_dir / "postgres.log").open("wb") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                *command("postgres", "-D", self.data_dir / "cluster", "-k", self.socket_dir, *options),
-                stdin=DEVNULL,
-                stdout=DEVNULL,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C is for us; we tell it when to stop
-                preexec_fn=lambda: die_with_parent(parent, signal.SIGINT),  # killed with -9, we leave no server behind
-            )
+        self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = await self._locked()
+        try:
+            if not (self.data_dir / "cluster" / "PG_VERSION").exists():
+                await self._make()
+            unprivileged.give(self.data_dir / "cluster")
+            _own_directory(self.socket_dir)
+            await self._run(lock)
+        finally:
+            os.close(lock)
+        await self._ready()
+        await self._finish_making()
 
     async def stop(self) -> None:
         """Stop the server: open transactions are rolled back, everything committed is on disk."""
@@ -175,8 +163,45 @@ class EmbeddedDatabase:
         """The server's exit code, once it has ended by itself or by `stop`."""
         return 0 if self.process is None else await self.process.wait()
 
+    async def _locked(self) -> int:
+        """The lock on the directory, once no server runs on it: one that stops is waited for."""
+        lock = os.open(self.data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        turns_max = STOPPING_SECONDS * 20
+        for turn in range(turns_max):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if turn > SERVING_SECONDS * 20 and self._state()[1] == "ready":
+                    break
+                await asyncio.sleep(0.05)
+            else:
+                return lock
+        os.close(lock)
+        raise DatabaseInUse(f"{self.data_dir}: process {self._state()[0]}")
+
+    async def _run(self, lock: int) -> None:
+        options = [f"--{name}={value}" for name, value in self.settings.items()]
+        parent = os.getpid()
+        with (self.data_dir / "postgres.log").open("wb") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *command("postgres", "-D", self.data_dir / "cluster", "-k", self.socket_dir, *options),
+                stdin=DEVNULL,
+                stdout=DEVNULL,
+                stderr=log,
+                pass_fds=(lock,),
+                start_new_session=True,  # Ctrl-C is for us; we tell it when to stop
+                preexec_fn=lambda: die_with_parent(parent, signal.SIGINT),  # killed with -9, we leave no server behind
+            )
+
+    def _state(self) -> tuple[str, str]:
+        """Process id and state of the server as its own file tells them: `starting`, `ready`, `stopping`."""
+        try:
+            lines = (self.data_dir / "cluster" / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return "", ""
+        return (lines[0].strip(), lines[7].strip()) if len(lines) > 7 else ("", "starting")
+
     async def _make(self) -> None:
-        self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         words = {role: secrets.token_urlsafe(32) for role in (SUPERUSER, OWNER, PLATFORM)}
         handle = os.open(self.passfile, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "w") as file:
@@ -200,18 +225,17 @@ class EmbeddedDatabase:
             raise DatabaseNotStarted(said.decode(errors="replace").strip()[-500:])
         new.rename(self.data_dir / "cluster")
 
-    async def _answering(self) -> str | None:
-        """Wait until the server answers; what it said, if it ended instead. Raises `DatabaseNotStarted`."""
+    async def _ready(self) -> None:
+        """Wait until our server, and no other, takes connections. Raises `DatabaseNotStarted`."""
         process = self.process
         for _ in range(START_SECONDS * 20):
             if process is None or process.returncode is not None:
-                return (self.data_dir / "postgres.log").read_text(errors="replace").strip()
-            try:
-                async with await AsyncConnection.connect(self.url_of(SUPERUSER, "postgres"), connect_timeout=2):
-                    return None
-            except psycopg.OperationalError:
-                await asyncio.sleep(0.05)
-        raise DatabaseNotStarted(f"no answer within {START_SECONDS} s")
+                said = (self.data_dir / "postgres.log").read_text(errors="replace").strip()
+                raise DatabaseNotStarted(said[-500:])
+            if self._state() == (str(process.pid), "ready"):
+                return
+            await asyncio.sleep(0.05)
+        raise DatabaseNotStarted(f"not ready within {START_SECONDS} s")
 
     async def _finish_making(self) -> None:
         """Make roles and database where they are missing: also after a first start that was killed half-way."""
