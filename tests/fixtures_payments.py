@@ -145,6 +145,10 @@ class Shop:
                 )
             return await merchants.set_terms(conn, merchant_id, terms)
 
+    async def set_terms(self, terms: Terms) -> None:
+        async with self.pool.connection() as conn:
+            self.merchant = await merchants.set_terms(conn, self.merchant.id, terms)
+
     async def invoice(self, **order: Any) -> Created:
         """An invoice in the first network's coin unless told otherwise."""
         coin = self.networks[0].network.coin
