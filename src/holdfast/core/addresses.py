@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from embit import base58, bech32
+
 from holdfast.core import evm
 from holdfast.core.descriptors import VaultDescriptor
 from holdfast.core.errors import BadInput
@@ -11,9 +13,21 @@ from holdfast.core.networks import BitcoinNetwork, EvmNetwork, Network
 
 
 class VaultOnWrongNetwork(BadInput):
-    """The vault is of another family than the network. Configure a descriptor for Bitcoin's family, a factory for EVM."""
+    """The vault is of another family than the network. Configure a descriptor for Bitcoin, a factory for EVM."""
 
     code = "vault-on-wrong-network"
+
+
+class AddressMalformed(BadInput):
+    """The text is not an address, or its checksum does not fit. Copy the address again, whole."""
+
+    code = "address-malformed"
+
+
+class AddressOnWrongNetwork(BadInput):
+    """The address is one of another network. Ask for an address on this network; what is sent to this one is lost."""
+
+    code = "address-on-wrong-network"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +56,44 @@ def deposit_address(network: Network, vault: Vault, index: int) -> str:
     if isinstance(network, EvmNetwork) and isinstance(vault, EvmVault):
         return evm.deposit_address(vault.factory, vault.implementation, index)
     raise VaultOnWrongNetwork(network.name)
+
+
+def parse_address(network: Network, text: str) -> str:
+    """An address that a person or program wrote, in the form in which addresses are compared.
+
+    BIP 173/350 in lower case, base58 as it is, EVM in EIP-55. Raises `AddressMalformed` (also for mixed case),
+    `AddressOnWrongNetwork`, and for EVM `EvmAddressMalformed`, `EvmAddressChecksumWrong`.
+    """
+    if isinstance(network, EvmNetwork):
+        return evm.parse_address(text)
+    prefix, mark, _ = text.lower().rpartition("1")
+    if mark and prefix.isalpha() and len(text) > _BASE58_LENGTH_MAX - 2:
+        return _segwit(network, text, prefix)
+    try:
+        version, payload = (raw := base58.decode_check(text))[0], raw[1:]
+    except (ValueError, AssertionError):
+        raise AddressMalformed(f"{text[:100]!r}") from None
+    if len(payload) != _HASH_BYTES:
+        raise AddressMalformed(f"{text[:100]!r}")
+    if version not in (network.p2pkh, *network.p2sh):
+        raise AddressOnWrongNetwork(f"{text[:100]!r} is not an address of {network.name}")
+    return text
+
+
+_BASE58_LENGTH_MAX = 35
+_HASH_BYTES = 20
+
+
+def _segwit(network: BitcoinNetwork, text: str, prefix: str) -> str:
+    if prefix != network.hrp and network.hrp is not None and not _is_segwit(prefix, text):
+        raise AddressMalformed(f"{text[:100]!r}")
+    if prefix != network.hrp:
+        raise AddressOnWrongNetwork(f"{text[:100]!r} is not an address of {network.name}")
+    if text not in (text.lower(), text.upper()) or not _is_segwit(prefix, text):
+        raise AddressMalformed(f"{text[:100]!r}")
+    return text.lower()
+
+
+def _is_segwit(prefix: str, text: str) -> bool:
+    version, program = bech32.decode(prefix, text)
+    return version is not None and program is not None

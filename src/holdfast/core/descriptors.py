@@ -1,4 +1,4 @@
-"""The vault's multisig descriptor (BIP 380, 383): `wsh(sortedmulti(m, …/0/*, …))`, and `sh(…)` where a coin lacks SegWit.
+"""The vault's multisig descriptor (BIP 380, 383): `wsh(sortedmulti(m, …/0/*, …))`, or `sh(…)` for coins without SegWit.
 
 Derives with libsecp256k1: embit's pure Python makes some thousand addresses a second less. Holds public keys only.
 """
@@ -13,15 +13,22 @@ from functools import lru_cache
 
 from coincurve import PublicKey
 from embit import base58, bech32
+from embit.descriptor.checksum import checksum
 
 from holdfast.core.errors import BadInput
 from holdfast.core.networks import BitcoinNetwork, ScriptType
 
 INDEX_MAX = 2**31 - 1
 _XPUB_BYTES = 78
-_WHOLE = re.compile(r"(wsh|sh)\(sortedmulti\((\d{1,2}),([^()]+)\)\)(?:#[a-z0-9]{8})?", re.ASCII)
+_WHOLE = re.compile(r"(wsh|sh)\(sortedmulti\((\d{1,2}),([^()]+)\)\)(?:#([a-z0-9]{8}))?", re.ASCII)
 _KEY = re.compile(r"(?:\[[0-9a-f]{8}(?:/\d+[h']?)*\])?([1-9A-HJ-NP-Za-km-z]{100,120})((?:/\d+)*)/\*", re.ASCII)
 _OP_MULTISIG = 0xAE
+
+
+class DescriptorChecksumWrong(BadInput):
+    """The descriptor's checksum does not fit it, so a character may be wrong. Copy it again, whole."""
+
+    code = "descriptor-checksum-wrong"
 
 
 class DescriptorMalformed(BadInput):
@@ -51,10 +58,12 @@ class VaultDescriptor:
     @staticmethod
     @lru_cache(maxsize=256)
     def parse(text: str) -> VaultDescriptor:
-        """Read a descriptor. Raises `DescriptorMalformed`."""
+        """Read a descriptor, with or without its checksum. Raises `DescriptorMalformed`, `DescriptorChecksumWrong`."""
         whole = _WHOLE.fullmatch(text)
         if whole is None:
             raise DescriptorMalformed(text[:80])
+        if whole[4] is not None and whole[4] != checksum(text.partition("#")[0]):
+            raise DescriptorChecksumWrong(whole[4])
         keys = tuple(_chain(key) for key in whole[3].split(","))
         threshold = int(whole[2])
         if not 1 <= threshold <= len(keys) <= 15:

@@ -1,0 +1,284 @@
+"""What officers sign for a merchant, and how anybody checks it: platform, SDK and officers run this same code.
+
+A certificate grants ranges of the vault's indexes to one merchant's key, for a time. Nothing in here can sign.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from holdfast.core.addresses import BitcoinVault, EvmVault, Vault
+from holdfast.core.canonical import DocumentNotCanonical, Json, canonical, parse
+from holdfast.core.errors import BadInput
+
+CERTIFICATE_TAG = b"holdfast certificate 1\0"
+"""Parts these signatures from any other that an officer's key ever makes."""
+QUORUM_TAG = b"holdfast quorum 1\0"
+LIFETIME_MAX = timedelta(days=5 * 366)
+"""Every grant expires: a forgotten one is how others were robbed."""
+OFFICERS_MAX = 32
+_HEX_KEY = re.compile(r"[0-9a-f]{64}")
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+
+class QuorumMalformed(BadInput):
+    """The quorum document is not one. Use the file that `holdfast vault quorum` wrote."""
+
+    code = "quorum-malformed"
+
+
+class QuorumNotTrusted(BadInput):
+    """The quorum document is not the one whose fingerprint was pinned. Use nothing it signed; call an officer."""
+
+    code = "quorum-not-trusted"
+
+
+class CertificateMalformed(BadInput):
+    """The certificate lacks something, or contradicts itself. Have the officers make a new one."""
+
+    code = "certificate-malformed"
+
+
+class CertificateUnsigned(BadInput):
+    """Too few officers' valid signatures are under the certificate. Have more officers sign exactly these bytes."""
+
+    code = "certificate-unsigned"
+
+
+class CertificateExpired(BadInput):
+    """The certificate's time is over. Have the officers sign a newer one."""
+
+    code = "certificate-expired"
+
+
+class Officer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One who holds a share of the vault."""
+
+    name: str
+    key: str
+    """Ed25519 public key, hex."""
+
+
+class Quorum(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may sign, and how many of them must."""
+
+    officers: tuple[Officer, ...]
+    threshold: int
+
+    def document(self) -> bytes:
+        """Its canonical bytes. Raises `QuorumMalformed` for a quorum that is none."""
+        if not _is_quorum(self):
+            raise QuorumMalformed(f"{self.threshold} of {len(self.officers)}")
+        officers: list[Json] = [{"key": officer.key, "name": officer.name} for officer in self.officers]
+        return canonical({"officers": officers, "threshold": self.threshold})
+
+    def fingerprint(self) -> str:
+        """The root fingerprint, which merchants pin: SHA-256, hex."""
+        return fingerprint(self.document())
+
+
+class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One officer's signature under a document."""
+
+    officer: str
+    """Its Ed25519 public key, hex."""
+    signature: str
+    """64 bytes, hex."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a merchant owns on one network: these indexes of this vault."""
+
+    network: str
+    vault: Vault
+    ranges: tuple[tuple[int, int], ...]
+    """Half-open: from the first index to before the second."""
+
+    def has(self, index: int) -> bool:
+        """Whether this index is his."""
+        return any(index_from <= index < index_to for index_from, index_to in self.ranges)
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """What the operator keeps."""
+
+    deposit_basis_points: int
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A merchant's certificate."""
+
+    merchant: str
+    key: bytes
+    """His Ed25519 public key."""
+    recovery_key: bytes
+    networks: tuple[Grant, ...]
+    tariff: Tariff
+    version: int
+    expires_at: datetime
+
+    def document(self) -> bytes:
+        """The exact bytes that officers sign."""
+        return canonical(
+            {
+                "expires_at": self.expires_at.astimezone(UTC).strftime(_TIME),
+                "key": self.key.hex(),
+                "merchant": self.merchant,
+                "networks": [_grant_json(grant) for grant in self.networks],
+                "recovery_key": self.recovery_key.hex(),
+                "tariff": {"deposit_basis_points": self.tariff.deposit_basis_points},
+                "version": self.version,
+            }
+        )
+
+
+class _GrantWire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    network: str
+    vault: dict[str, str]
+    ranges: list[tuple[int, int]]
+
+
+class _TariffWire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    deposit_basis_points: int
+
+
+class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    merchant: str
+    key: str
+    recovery_key: str
+    networks: list[_GrantWire]
+    tariff: _TariffWire
+    version: int
+    expires_at: str
+
+
+def fingerprint(quorum: bytes) -> str:
+    """The root fingerprint of a quorum document's bytes: SHA-256, hex."""
+    return hashlib.sha256(QUORUM_TAG + quorum).hexdigest()
+
+
+def signing_input(document: bytes) -> bytes:
+    """What an officer's key signs for a certificate: the domain tag, then the SHA-256 of the exact bytes."""
+    return CERTIFICATE_TAG + hashlib.sha256(document).digest()
+
+
+def verify(
+    document: bytes, signatures: Sequence[Signature], quorum: bytes, root_fingerprint: str, now: datetime
+) -> Certificate:
+    """The certificate, once everything below holds. The caller must still check that it is for *its own* key.
+
+    1. The quorum document is the one whose fingerprint was obtained out of band: `QuorumNotTrusted`.
+    2. It names officers and a threshold that they can reach: `QuorumMalformed`.
+    3. The certificate is in canonical form, whole and without contradictions: `CertificateMalformed`.
+    4. At least `threshold` different officers have signed exactly these bytes: `CertificateUnsigned`.
+    5. Its time is not over: `CertificateExpired`.
+    """
+    # 1
+    if fingerprint(quorum) != root_fingerprint.strip().lower():
+        raise QuorumNotTrusted(f"{fingerprint(quorum)} is not {root_fingerprint[:64]}")
+    # 2
+    people = read_quorum(quorum)
+    # 3
+    certificate = read_certificate(document)
+    # 4
+    signed = signers(document, signatures, people)
+    if len(signed) < people.threshold:
+        raise CertificateUnsigned(f"{len(signed)} of {people.threshold}: {', '.join(one.name for one in signed)}")
+    # 5
+    if certificate.expires_at <= now:
+        raise CertificateExpired(certificate.merchant, expired_at=certificate.expires_at.strftime(_TIME))
+    return certificate
+
+
+def signers(document: bytes, signatures: Sequence[Signature], quorum: Quorum) -> list[Officer]:
+    """The officers whose valid signature is there, each once. Others' and invalid ones count for nothing."""
+    message = signing_input(document)
+    valid = {one.officer for one in signatures if _is_signed(one, message)}
+    return [officer for officer in quorum.officers if officer.key in valid]
+
+
+def read_quorum(document: bytes) -> Quorum:
+    """The quorum in a document. Raises `QuorumMalformed`."""
+    try:
+        quorum = msgspec.convert(parse(document), Quorum, strict=True)
+    except (DocumentNotCanonical, msgspec.ValidationError) as error:
+        raise QuorumMalformed(str(error)[:160]) from None
+    if not _is_quorum(quorum):
+        raise QuorumMalformed(f"{quorum.threshold} of {len(quorum.officers)}")
+    return quorum
+
+
+def read_certificate(document: bytes) -> Certificate:
+    """The certificate in a document, whoever signed it. Raises `CertificateMalformed`."""
+    try:
+        wire = msgspec.convert(parse(document), _Wire, strict=True)
+        expires_at = datetime.strptime(wire.expires_at, _TIME).replace(tzinfo=UTC)
+    except (DocumentNotCanonical, msgspec.ValidationError, ValueError) as error:
+        raise CertificateMalformed(str(error)[:160]) from None
+    if not (_HEX_KEY.fullmatch(wire.key) and _HEX_KEY.fullmatch(wire.recovery_key)) or wire.key == wire.recovery_key:
+        raise CertificateMalformed("key and recovery_key are two different keys of 32 bytes, in hex")
+    if wire.version < 1 or not 0 <= wire.tariff.deposit_basis_points < 10_000 or not wire.merchant:
+        raise CertificateMalformed(f"version {wire.version}, tariff {wire.tariff.deposit_basis_points}")
+    return Certificate(
+        merchant=wire.merchant,
+        key=bytes.fromhex(wire.key),
+        recovery_key=bytes.fromhex(wire.recovery_key),
+        networks=tuple(_grant(grant) for grant in wire.networks),
+        tariff=Tariff(wire.tariff.deposit_basis_points),
+        version=wire.version,
+        expires_at=expires_at,
+    )
+
+
+def _grant(wire: _GrantWire) -> Grant:
+    ranges = tuple(wire.ranges)
+    ends = [0, *(end for index_range in sorted(ranges) for end in index_range)]
+    if not ranges or any(index_from >= index_to for index_from, index_to in ranges) or ends != sorted(ends):
+        raise CertificateMalformed(f"{wire.network}: ranges are empty, backwards or overlap")
+    fields = set(wire.vault)
+    if fields == {"descriptor"}:
+        return Grant(wire.network, BitcoinVault(wire.vault["descriptor"]), ranges)
+    if fields == {"factory", "implementation", "vault"}:
+        vault = EvmVault(wire.vault["factory"], wire.vault["implementation"], wire.vault["vault"])
+        return Grant(wire.network, vault, ranges)
+    raise CertificateMalformed(f"{wire.network}: a vault is a descriptor, or factory, implementation and vault")
+
+
+def _grant_json(grant: Grant) -> Json:
+    match grant.vault:
+        case BitcoinVault(descriptor=descriptor):
+            vault: dict[str, Json] = {"descriptor": descriptor}
+        case EvmVault(factory=factory, implementation=implementation, vault=safe):
+            vault = {"factory": factory, "implementation": implementation, "vault": safe}
+    return {"network": grant.network, "ranges": [list(one) for one in grant.ranges], "vault": vault}
+
+
+def _is_quorum(quorum: Quorum) -> bool:
+    keys = {officer.key for officer in quorum.officers}
+    names = {officer.name for officer in quorum.officers}
+    return (
+        1 <= quorum.threshold <= len(quorum.officers) <= OFFICERS_MAX
+        and len(keys) == len(names) == len(quorum.officers)
+        and all(_HEX_KEY.fullmatch(key) for key in keys)
+        and all(0 < len(name) <= 80 and name.isprintable() for name in names)
+    )
+
+
+def _is_signed(signature: Signature, message: bytes) -> bool:
+    try:
+        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(signature.officer))
+        key.verify(bytes.fromhex(signature.signature), message)
+    except (ValueError, InvalidSignature):
+        return False
+    return True
