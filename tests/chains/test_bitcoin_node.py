@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from fixtures_chains import FINALITY_DEPTH, Books
@@ -218,4 +219,24 @@ async def test_a_node_of_another_network_is_refused(litecoin: RegtestNode) -> No
     node = BitcoinNode(BitcoinAccess(litecoin.rpc_url, cookie_file=litecoin.cookie_file), bitcoin, HASTY)
     with pytest.raises(NodeOnWrongNetwork):
         await node.tip()
+    await node.close()
+
+
+async def test_coins_that_leave_litecoins_extension_block_are_found_and_mature_later(
+    second_litecoin: RegtestNode,
+) -> None:
+    wallet = second_litecoin._wallet
+    await second_litecoin.mine(431 - await second_litecoin.height())  # MWEB is active from 432 on
+    hidden = await wallet.call(str, "getnewaddress", "", "mweb")
+    everything = bytes(await wallet.call(msgspec.Raw, "getbalance")).decode()
+    await wallet.call(str, "sendtoaddress", hidden, everything, "", "", True)  # almost nothing is left outside
+    await second_litecoin.mine()
+    address = await second_litecoin.new_address()
+    await second_litecoin.send(address, 100_000_000_000)
+    node = second_litecoin.node(limits=HASTY)
+    books = Books(node, Watch(second_litecoin.network.id, [address]))
+    await node.unconfirmed(books.watch)  # a transaction without any output outside the extension block
+    await second_litecoin.mine(2)
+    await books.catch_up()
+    assert [(arrival.units, arrival.confirmations_min) for arrival in books.arrivals] == [(100_000_000_000, 6)]
     await node.close()

@@ -103,6 +103,8 @@ async def test_another_amount_in_a_waiting_transaction_is_named(books: Books, pr
     proxy.lie = changed("getrawtransaction", more_money)
     with pytest.raises(NodeAnswerMalformed):
         await books.node.unconfirmed(books.watch)
+    proxy.lie = None
+    assert [arrival.units for arrival in (await books.node.unconfirmed(books.watch)).arrivals] == [UNITS]
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,7 @@ class BitcoinNode:
             try:
                 payments = payments_in_transaction(raw, txid, scripts)
             except BytesMalformed as error:
+                self._mempool = _Mempool()  # to be read anew, from a node that is mended
                 raise NodeAnswerMalformed(f"{self.name}: {error}") from None
             if payments:
                 self._mempool.arrivals[txid] = self._arrivals(payments, scripts)
