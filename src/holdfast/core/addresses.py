@@ -66,34 +66,30 @@ def parse_address(network: Network, text: str) -> str:
     """
     if isinstance(network, EvmNetwork):
         return evm.parse_address(text)
-    prefix, mark, _ = text.lower().rpartition("1")
-    if mark and prefix.isalpha() and len(text) > _BASE58_LENGTH_MAX - 2:
-        return _segwit(network, text, prefix)
-    try:
-        version, payload = (raw := base58.decode_check(text))[0], raw[1:]
-    except (ValueError, AssertionError):
-        raise AddressMalformed(f"{text[:100]!r}") from None
-    if len(payload) != _HASH_BYTES:
-        raise AddressMalformed(f"{text[:100]!r}")
-    if version not in (network.p2pkh, *network.p2sh):
+    payload = _base58(text)
+    if payload is None:
+        return _segwit(network, text)
+    if payload[0] not in (network.p2pkh, *network.p2sh):
         raise AddressOnWrongNetwork(f"{text[:100]!r} is not an address of {network.name}")
     return text
 
 
-_BASE58_LENGTH_MAX = 35
-_HASH_BYTES = 20
+_PAYLOAD_BYTES = 21
+"""A version and the hash of a key or script."""
 
 
-def _segwit(network: BitcoinNetwork, text: str, prefix: str) -> str:
-    if prefix != network.hrp and network.hrp is not None and not _is_segwit(prefix, text):
+def _base58(text: str) -> bytes | None:
+    try:
+        payload = bytes(base58.decode_check(text))
+    except (ValueError, AssertionError):
+        return None
+    return payload if len(payload) == _PAYLOAD_BYTES else None
+
+
+def _segwit(network: BitcoinNetwork, text: str) -> str:
+    prefix = text.lower().rpartition("1")[0]
+    if text not in (text.lower(), text.upper()) or not prefix or bech32.decode(prefix, text) == (None, None):
         raise AddressMalformed(f"{text[:100]!r}")
     if prefix != network.hrp:
         raise AddressOnWrongNetwork(f"{text[:100]!r} is not an address of {network.name}")
-    if text not in (text.lower(), text.upper()) or not _is_segwit(prefix, text):
-        raise AddressMalformed(f"{text[:100]!r}")
     return text.lower()
-
-
-def _is_segwit(prefix: str, text: str) -> bool:
-    version, program = bech32.decode(prefix, text)
-    return version is not None and program is not None
