@@ -64,12 +64,16 @@ class LocalProcess:
             self._process = subprocess.Popen(  # noqa: ASYNC220, S603  returns at once; our own command line
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
+        answers = False
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await self._ready(is_ready)
+            answers = True
         except TimeoutError:
-            await self.end(signal.SIGKILL)
             raise LocalNodeFailed(f"{self._command[0]}: no answer within {READY_SECONDS:g} s") from None
+        finally:
+            if not answers:
+                await self.end(signal.SIGKILL)
 
     async def _ready(self, is_ready: Callable[[], Awaitable[object]]) -> None:
         while True:
