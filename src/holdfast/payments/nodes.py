@@ -27,10 +27,11 @@ def open_node(settings: NetworkSettings) -> Node:
     Raises `NodesMissing`, `NodeUrlMissing`, `NodeUrlMalformed`, and what reading a secret file raises.
     """
     network = settings.network
-    return AgreeingNodes([_open(network, node, number) for number, node in enumerate(settings.nodes, 1)])
+    return AgreeingNodes([open_one(network, node, number) for number, node in enumerate(settings.nodes, 1)])
 
 
-def _open(network: Network, settings: NodeSettings, number: int) -> Node:
+def open_one(network: Network, settings: NodeSettings, number: int) -> Node:
+    """One configured node, believed about nothing by itself. Raises as `open_node`."""
     name = f"{network.name} node {number}"
     url = _url(settings, name)
     match network:

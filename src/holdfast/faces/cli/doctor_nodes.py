@@ -6,15 +6,12 @@ import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from holdfast.chains.bitcoin import BitcoinAccess, BitcoinNode
-from holdfast.chains.evm import EvmNode
 from holdfast.chains.port import Header, Node
-from holdfast.chains.rpc import Credentials
 from holdfast.core.errors import HoldfastError
-from holdfast.core.networks import BitcoinNetwork, EvmNetwork, Network
+from holdfast.core.networks import EvmNetwork, Network
 from holdfast.faces.cli.findings import Finding, failed
+from holdfast.payments.nodes import open_one
 from holdfast.runtime.clock import SYSTEM_CLOCK
-from holdfast.runtime.config import read_secret
 from holdfast.runtime.settings import NetworkSettings, NodeSettings, Settings
 
 TIP_AGE_SECONDS_MAX = {"bitcoin": 2 * 3600, "evm": 120}
@@ -28,18 +25,16 @@ ANSWER_SECONDS_MAX = 20
 @dataclass(frozen=True, slots=True)
 class _Asked:
     label: str
-    node: Node
+    node: Node | None
     tip: Header | None
     findings: list[Finding]
 
 
 async def check_network(settings: Settings, network: NetworkSettings) -> list[Finding]:
     """Each node: reachable, on the right network, in step with the clock; together: of one mind."""
-    asked = await asyncio.gather(
-        *(_ask(f"{network.name} node {index}", network, node) for index, node in enumerate(network.nodes, 1))
-    )
+    asked = await asyncio.gather(*(_ask(network, node, number) for number, node in enumerate(network.nodes, 1)))
     findings = [finding for one in asked for finding in one.findings]
-    answered = [(one.label, one.node, one.tip) for one in asked if one.tip is not None]
+    answered = [(one.label, one.node, one.tip) for one in asked if one.node is not None and one.tip is not None]
     if len(answered) > 1:
         findings += await _agreement(network.name, answered)
     if len(network.nodes) == 1 and not network.network.is_test:
@@ -48,21 +43,17 @@ async def check_network(settings: Settings, network: NetworkSettings) -> list[Fi
         )
         findings.append(Finding(f"{network.name} nodes", "warn", "one node alone is believed", remedy))
     for one in asked:
-        await one.node.close()
+        if one.node is not None:
+            await one.node.close()
     return findings
 
 
-def open_one(network: Network, node: NodeSettings) -> Node:
-    """One configured node. Raises `SecretFileMissing`, `SecretFileExposed`, `NodeUrlMalformed`."""
-    url = node.url if node.url is not None else read_secret(node.url_file) if node.url_file is not None else ""
-    if isinstance(network, BitcoinNetwork):
-        return BitcoinNode(BitcoinAccess(url, node.cookie_file, node.rpc_user, node.rpc_password_file), network)
-    credentials = Credentials(node.cookie_file, node.rpc_user, node.rpc_password_file)
-    return EvmNode(url, network, credentials=credentials)
-
-
-async def _ask(label: str, settings: NetworkSettings, node_settings: NodeSettings) -> _Asked:
-    node = open_one(settings.network, node_settings)
+async def _ask(settings: NetworkSettings, node_settings: NodeSettings, number: int) -> _Asked:
+    label = f"{settings.name} node {number}"
+    try:
+        node = open_one(settings.network, node_settings, number)
+    except HoldfastError as error:
+        return _Asked(label, None, None, [failed(label, error)])
     try:
         async with asyncio.timeout(ANSWER_SECONDS_MAX):
             tip = await node.tip()
