@@ -38,7 +38,7 @@ contract Forwarder {
         } else {
             uint256 before = _balance(token);
             _transfer(token, before);
-            // Not what was asked for but what is gone: a token may keep some back, or take more than it was told to.
+            // Not what was asked for or answered but what is gone: a token may refuse in silence, or keep some back.
             uint256 left = _balance(token);
             if (left >= before) revert NothingMoved();
             units = before - left;
@@ -46,18 +46,14 @@ contract Forwarder {
         emit Flushed(token, units);
     }
 
-    /// Old tokens (USDT) return nothing, others `false` instead of reverting: success is "returned true", or "returned
-    /// nothing and is a contract" (the balance was just read from it, so it is one).
-    /// At most 32 bytes of the answer are copied, so a token cannot burn gas with a long one.
+    /// What the token answers is not looked at: old ones (USDT) return nothing, others `false` instead of reverting,
+    /// some `true` without having moved anything. The caller looks at the balance instead.
+    /// Nothing of the answer is copied, so a token cannot burn gas with a long one.
     function _transfer(address token, uint256 units) private {
         bytes memory call_ = abi.encodeWithSignature("transfer(address,uint256)", VAULT, units);
-        bool moved;
         assembly ("memory-safe") {
-            mstore(0, 0)
-            moved := call(gas(), token, 0, add(call_, 32), mload(call_), 0, 32)
-            if returndatasize() { moved := and(moved, eq(mload(0), 1)) }
+            pop(call(gas(), token, 0, add(call_, 32), mload(call_), 0, 0))
         }
-        if (!moved) revert NothingMoved();
     }
 
     function _balance(address token) private view returns (uint256 units) {

@@ -60,8 +60,9 @@ def token_arrivals(
 ) -> list[Arrival]:
     """Arrivals for these logs of one block, each at most its log's amount, together at most what the balance grew by.
 
-    `gains` is by (address, token). Where less arrived than was logged (a fee on transfer, or a log behind which nothing
-    moved) the logs share it in proportion, exactly. What arrived without a log is nobody's and is not credited.
+    No log is of nothing; `gains` is by (address, token). Where less arrived than was logged (a fee on transfer, or a
+    log behind which nothing moved) the logs share it in proportion, exactly. What arrived without a log is nobody's and
+    is not credited.
     """
     logged: dict[tuple[str, str], int] = {}
     for log in logs:
@@ -74,7 +75,7 @@ def token_arrivals(
         total = logged[key]
         arrived = min(max(gains[key], 0), total)
         # Shares of a running sum: they add up to `arrived` to the unit, whatever the rounding.
-        share = (passed[key] + log.units) * arrived // total - passed[key] * arrived // total if total else 0
+        share = (passed[key] + log.units) * arrived // total - passed[key] * arrived // total
         passed[key] += log.units
         if share:
             asset = tokens[log.token].id
