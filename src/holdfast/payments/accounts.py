@@ -61,7 +61,7 @@ class EntryFilter:
 
 
 async def entries(conn: AsyncConnection[Any], catalogue: Catalogue, wanted: EntryFilter) -> Sequence[Entry]:
-    """A merchant's ledger entries of one asset, newest first, each with the balance after it. Raises `AssetNotListed`."""
+    """A merchant's ledger entries of one asset, newest first, with balances. Raises `AssetNotListed`."""
     asset = catalogue.asset(wanted.asset).id
     account = ledger.Account(wanted.kind, asset, wanted.merchant_id)
     return await ledger.history(conn, account, before=wanted.before, limit=wanted.limit)

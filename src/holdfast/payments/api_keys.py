@@ -46,7 +46,7 @@ class ApiKeyNotFound(NotFound):
 
 
 class ApiKeyRequestInvalid(BadInput):
-    """An API key cannot be made as asked. Give it scopes, an expiry within a year, and networks like `203.0.113.0/24`."""
+    """An API key cannot be made as asked. Give scopes, an expiry within a year, networks like `203.0.113.0/24`."""
 
     code = "api-key-request-invalid"
 
@@ -133,7 +133,8 @@ async def create(conn: AsyncConnection[Any], request: KeyRequest, now: datetime)
     async with conn.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
             """
-            INSERT INTO payments.api_keys (id, merchant_id, name, secret_hash, scopes, allowed_ips, expires_at, created_at)
+            INSERT INTO payments.api_keys
+                (id, merchant_id, name, secret_hash, scopes, allowed_ips, expires_at, created_at)
             VALUES (%s, %s, %s, %s, %s, %s::cidr[], %s, %s) RETURNING *
             """,
             (

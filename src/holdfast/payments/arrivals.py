@@ -26,7 +26,7 @@ from holdfast.payments.standing import AttentionReason
 
 
 class ArrivalContradicted(Unavailable):
-    """A node told of one arrival in two blocks of one chain. Compare the network's nodes; nothing is credited meanwhile."""
+    """A node told of one arrival in two blocks of one chain. Compare its nodes; nothing is credited meanwhile."""
 
     code = "arrival-contradicted"
     retry = False

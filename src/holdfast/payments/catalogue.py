@@ -22,7 +22,7 @@ class AssetNotListed(BadInput):
 
 
 class NetworkWithoutVault(BadInput):
-    """The network is configured without a vault, so no address can be made on it. Configure its descriptor or factory."""
+    """The network has no vault, so no address can be made on it. Configure its descriptor or factory."""
 
     code = "network-without-vault"
 

@@ -17,12 +17,14 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from holdfast.core import certificates
+from holdfast.core.addresses import Vault
+from holdfast.core.certificates import Certificate, Grant, Signature, Tariff
 from holdfast.core.errors import BadInput, Conflict
 from holdfast.core.ids import new_id
 from holdfast.core.networks import BitcoinNetwork
-from holdfast.payments.catalogue import Catalogue, ListedNetwork
-from holdfast.payments.indexes import vault_to_json
-from holdfast.payments.merchants import Merchant, get, merchant_from
+from holdfast.payments.catalogue import Catalogue, ListedNetwork, NetworkWithoutVault
+from holdfast.payments.indexes import vault_from_json, vault_to_json
+from holdfast.payments.merchants import Merchant, certificate as stored_certificate, get, merchant_from
 from holdfast.payments.rows import there
 
 RANGE_SIZE = 2**20
@@ -47,7 +49,7 @@ class IndexSpaceUsedUp(Conflict):
 
 
 class CertificateNotForThis(Conflict):
-    """The certificate is validly signed, but not for what is enrolled here. Have the officers sign the request as given."""
+    """The certificate is signed, but not for what is enrolled here. Have the officers sign the request as given."""
 
     code = "certificate-not-for-this"
 
@@ -86,7 +88,7 @@ async def enrol(conn: AsyncConnection[Any], enrolment: Enrolment, catalogue: Cat
         for listed in sorted(catalogue.networks.values(), key=lambda each: each.id)
         if listed.vault is not None
     ]
-    grants = tuple(_grant(listed, index_from) for listed, index_from in ranges)
+    grants = tuple(Grant(listed.id, _vault(listed), ((first, first + RANGE_SIZE),)) for listed, first in ranges)
     request = _request(merchant_id, enrolment, grants, 1, now)
     async with conn.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
@@ -135,6 +137,7 @@ async def certify(conn: AsyncConnection[Any], merchant_id: str, proof: Proof, no
     certificate = certificates.verify(proof.document, proof.signatures, proof.quorum, proof.root_fingerprint, now)
     merchant = await get(conn, merchant_id, lock=True)
     await _check_certificate(conn, merchant, certificate)
+    await _check_version(conn, merchant_id, certificate.version, proof.document)
     await conn.execute(
         """
         INSERT INTO payments.certificates (merchant_id, version, document, signatures, expires_at, created_at)
@@ -149,15 +152,7 @@ async def certify(conn: AsyncConnection[Any], merchant_id: str, proof: Proof, no
             now,
         ),
     )
-    for grant in certificate.networks:
-        for index_from, index_to in grant.ranges:
-            await conn.execute(
-                """
-                UPDATE payments.address_ranges SET certified = true
-                WHERE merchant_id = %s AND network = %s AND index_from = %s AND index_to = %s
-                """,
-                (merchant_id, grant.network, index_from, index_to),
-            )
+    await _mark_certified(conn, merchant_id, certificate)
     await conn.execute(
         """
         UPDATE payments.merchants SET state = CASE state WHEN 'pending' THEN 'active' ELSE state END,
@@ -189,14 +184,14 @@ async def _reserve(conn: AsyncConnection[Any], listed: ListedNetwork) -> int:
         """,
         {"network": listed.id, "size": RANGE_SIZE},
     )
-    row = await cursor.fetchone()
+    row = there(await cursor.fetchone())
     if isinstance(listed.network, BitcoinNetwork) and row[0] + RANGE_SIZE > BITCOIN_INDEX_MAX:
         raise IndexSpaceUsedUp(listed.network.name)
     return int(row[0])
 
 
 async def _store_range(conn: AsyncConnection[Any], merchant_id: str, listed: ListedNetwork, index_from: int) -> None:
-    assert listed.vault is not None
+    vault = _vault(listed)
     await conn.execute(
         """
         INSERT INTO payments.address_ranges (merchant_id, network, index_from, index_to, index_next, vault)
@@ -208,20 +203,88 @@ async def _store_range(conn: AsyncConnection[Any], merchant_id: str, listed: Lis
             index_from,
             index_from + RANGE_SIZE,
             index_from,
-            Jsonb(vault_to_json(listed.vault)),
+            Jsonb(vault_to_json(vault)),
         ),
     )
 
 
 async def _left(conn: AsyncConnection[Any], merchant_id: str, listed: ListedNetwork) -> int:
     """Unused indexes of the network's present vault, asked for or certified."""
-    assert listed.vault is not None
+    vault = _vault(listed)
     cursor = await conn.execute(
         """
         SELECT coalesce(sum(index_to - index_next), 0)::bigint FROM payments.address_ranges
         WHERE merchant_id = %s AND network = %s AND vault = %s
         """,
-        (merchant_id, listed.id, Jsonb(vault_to_json(listed.vault))),
+        (merchant_id, listed.id, Jsonb(vault_to_json(vault))),
     )
     row = there(await cursor.fetchone())
     return int(row[0])
+
+
+async def _grants(conn: AsyncConnection[Any], merchant_id: str) -> tuple[Grant, ...]:
+    """All ranges of a merchant, asked for or certified, by network and vault: used-up ones too, for their addresses
+    must stay verifiable."""
+    cursor = await conn.execute(
+        """
+        SELECT network, vault, array_agg(index_from ORDER BY index_from), array_agg(index_to ORDER BY index_from)
+        FROM payments.address_ranges WHERE merchant_id = %s GROUP BY network, vault ORDER BY network, min(index_from)
+        """,
+        (merchant_id,),
+    )
+    return tuple(
+        Grant(network, vault_from_json(vault), tuple(zip(firsts, ends, strict=True)))
+        for network, vault, firsts, ends in await cursor.fetchall()
+    )
+
+
+def _request(merchant_id: str, enrolment: Enrolment, grants: tuple[Grant, ...], version: int, now: datetime) -> bytes:
+    """The document for officers to sign."""
+    return Certificate(
+        merchant=merchant_id,
+        key=enrolment.key,
+        recovery_key=enrolment.recovery_key,
+        networks=grants,
+        tariff=Tariff(enrolment.tariff_basis_points),
+        version=version,
+        expires_at=(now + CERTIFICATE_LIFETIME).replace(microsecond=0),
+    ).document()
+
+
+async def _check_certificate(conn: AsyncConnection[Any], merchant: Merchant, given: Certificate) -> None:
+    """Raises `CertificateNotForThis` unless it is this merchant's, newer than what is here, and for his own ranges."""
+    if (given.merchant, given.key, given.recovery_key) != (merchant.id, merchant.public_key, merchant.recovery_key):
+        raise CertificateNotForThis("it names another merchant or another key")
+    mine = {(grant.network, grant.vault, one) for grant in await _grants(conn, merchant.id) for one in grant.ranges}
+    for grant in given.networks:
+        for one in grant.ranges:
+            if (grant.network, grant.vault, one) not in mine:
+                raise CertificateNotForThis(f"{grant.network}: indexes {one[0]} to {one[1]} are not reserved for it")
+
+
+async def _check_version(conn: AsyncConnection[Any], merchant_id: str, version: int, document: bytes) -> None:
+    """A certificate replaces older ones only; the same one again changes nothing. Raises `CertificateNotForThis`."""
+    newest = await stored_certificate(conn, merchant_id)
+    if newest is None or version > newest.version:
+        return
+    if version < newest.version or document != newest.document:
+        raise CertificateNotForThis(f"version {version} is not newer than {newest.version}")
+
+
+async def _mark_certified(conn: AsyncConnection[Any], merchant_id: str, certificate: Certificate) -> None:
+    """What the newest certificate grants is certified, and nothing else."""
+    granted = [(grant.network, index_from) for grant in certificate.networks for index_from, _ in grant.ranges]
+    await conn.execute(
+        """
+        UPDATE payments.address_ranges
+        SET certified = (network, index_from) IN (SELECT * FROM unnest(%s::text[], %s::bigint[]))
+        WHERE merchant_id = %s
+        """,
+        ([network for network, _ in granted], [index_from for _, index_from in granted], merchant_id),
+    )
+
+
+def _vault(listed: ListedNetwork) -> Vault:
+    if listed.vault is None:
+        raise NetworkWithoutVault(listed.network.name)
+    return listed.vault

@@ -1,4 +1,4 @@
-"""Deposits: money seen arriving, as it is stored and read. How it gets here is `arrivals`; what it moves, `crediting`."""
+"""Deposits: money seen arriving, as it is stored and read. It gets here by `arrivals` and moves by `crediting`."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ async def get(
     async with conn.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
             f"""
-            SELECT * FROM payments.deposits WHERE id = %(id)s AND (%(merchant)s::text IS NULL OR merchant_id = %(merchant)s)
+            SELECT * FROM payments.deposits
+            WHERE id = %(id)s AND (%(merchant)s::text IS NULL OR merchant_id = %(merchant)s)
             {"FOR UPDATE" if lock else ""}
             """,  # noqa: S608  no input goes into the text
             {"id": deposit_id, "merchant": merchant_id},

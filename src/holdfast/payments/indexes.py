@@ -96,7 +96,7 @@ class Indexes:
             size = _size(before, now) if used_up or before is None else before.size
             if before is not None and not used_up:
                 # Only the certificate was to be looked at: go on with the block, unless the vault has changed.
-                vault = await _vault_now(conn, merchant_id, network)
+                vault = await _vault_now(conn, merchant_id, network, before.next)
                 if vault == before.vault:
                     return _Block(vault, certified_until, now, before.next, before.end, before.size)
             return await _next_block(conn, merchant_id, network, _Block(_NO_VAULT, certified_until, now, size=size))
@@ -126,13 +126,14 @@ async def _certified_until(conn: AsyncConnection[Any], merchant_id: str, now: da
     return cast("datetime", until)
 
 
-async def _vault_now(conn: AsyncConnection[Any], merchant_id: str, network: NetworkId) -> Vault | None:
+async def _vault_now(conn: AsyncConnection[Any], merchant_id: str, network: NetworkId, index: int) -> Vault | None:
+    """The vault that this index is certified for; None: it no longer is."""
     cursor = await conn.execute(
         """
         SELECT vault FROM payments.address_ranges
-        WHERE merchant_id = %s AND network = %s AND index_next < index_to AND certified ORDER BY index_from LIMIT 1
+        WHERE merchant_id = %s AND network = %s AND certified AND index_from <= %s AND %s < index_to
         """,
-        (merchant_id, network),
+        (merchant_id, network, index, index),
     )
     row = await cursor.fetchone()
     return None if row is None else vault_from_json(row[0])

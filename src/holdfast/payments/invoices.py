@@ -102,7 +102,8 @@ async def get(
     async with conn.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
             f"""
-            SELECT * FROM payments.invoices WHERE id = %(id)s AND (%(merchant)s::text IS NULL OR merchant_id = %(merchant)s)
+            SELECT * FROM payments.invoices
+            WHERE id = %(id)s AND (%(merchant)s::text IS NULL OR merchant_id = %(merchant)s)
             {"FOR UPDATE" if lock else ""}
             """,  # noqa: S608  no input goes into the text
             {"id": invoice_id, "merchant": merchant_id},
@@ -194,7 +195,7 @@ EVENT_OF: dict[InvoiceState, events.EventType] = {
 
 
 async def store_standing(conn: AsyncConnection[Any], moves: Sequence[tuple[Invoice, Invoice]], now: datetime) -> None:
-    """Write where invoices stand now, and tell. Pairs of before (locked by the caller) and after, by legal moves only."""
+    """Write where invoices stand now, and tell. Pairs of before (locked by the caller) and after."""
     if not moves:
         return
     after = [then for _, then in moves]

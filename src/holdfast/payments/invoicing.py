@@ -125,7 +125,7 @@ async def prepare(desk: Desk, merchant: Merchant, order: NewInvoice, now: dateti
 
 
 async def create(conn: AsyncConnection[Any], drafts: Sequence[Draft], now: datetime) -> list[Created | ReferenceTaken]:
-    """Store a batch in the caller's transaction, with its addresses, quotes and events; an outcome for each, in order."""
+    """Store a batch in the caller's transaction, with addresses, quotes and events; an outcome for each."""
     stored = await _insert_invoices(conn, [draft.invoice for draft in drafts])
     kept = [draft for draft in drafts if draft.invoice.id in stored]
     quoted = [(draft.invoice, draft.quote) for draft in kept if draft.quote is not None]

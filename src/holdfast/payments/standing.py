@@ -175,7 +175,8 @@ def quote_for(quotes: Iterable[QuoteFacts], asset: str, paid_at: datetime) -> Qu
     """The version in force when the payment was made: the newest made by then, else the first."""
     mine = sorted((quote for quote in quotes if quote.asset == asset), key=lambda quote: quote.created_at)
     made = [quote for quote in mine if quote.created_at <= paid_at]
-    return (made[-1:] or mine[:1] or [None])[0]
+    in_force = made[-1:] or mine[:1]
+    return in_force[0] if in_force else None
 
 
 def _worth(invoice: InvoiceFacts, quotes: Sequence[QuoteFacts], deposit: DepositFacts) -> _Worth:

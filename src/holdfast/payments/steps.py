@@ -160,7 +160,7 @@ async def _confirm_due(conn: AsyncConnection[Any], work: Work, height: int, now:
 
 
 async def _tell(conn: AsyncConnection[Any], network: str, changes: Sequence[Change], now: datetime) -> None:
-    """Events for deposits that came into another state, questions to people, and invoices brought to where they stand."""
+    """Events for deposits in another state, questions to people, and invoices brought to where they stand."""
     if not changes:
         return
     moved = [change for change in changes if change.before is None or change.before.state is not change.after.state]

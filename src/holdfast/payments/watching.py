@@ -54,7 +54,10 @@ class Watching:
             async with conn.cursor(name="new_addresses") as rows:
                 rows.itersize = _ROWS_AT_ONCE
                 await rows.execute(
-                    "SELECT address, open_until FROM payments.addresses WHERE network = %s AND made_by >= %s::text::xid8",
+                    """
+                    SELECT address, open_until FROM payments.addresses
+                    WHERE network = %s AND made_by >= %s::text::xid8
+                    """,
                     (self.listed.id, str(self._xid_from)),
                 )
                 while batch := await rows.fetchmany(_ROWS_AT_ONCE):
