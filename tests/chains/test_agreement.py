@@ -221,6 +221,16 @@ async def test_a_chain_that_only_one_node_has_is_named(pair: Pair) -> None:
     await books.node.close()
 
 
+async def test_headers_end_where_the_nodes_part_and_a_different_first_one_is_named(pair: Pair) -> None:
+    height = await pair.one.height()
+    await pair.one.part(pair.two)
+    await pair.one.mine(2)
+    await pair.two.mine(2)
+    assert [header.height for header in await pair.books.node.headers(height - 1, height + 2)] == [height - 1, height]
+    with pytest.raises(NodesDisagree):
+        await pair.books.node.headers(height + 1, height + 2)
+
+
 async def test_what_one_node_sees_waiting_is_shown(pair: Pair) -> None:
     await pair.one.part(pair.two)
     await pair.pay()

@@ -1,9 +1,11 @@
 """What the reader asks, and when."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import pytest
 
 from holdfast.chains.follower import Cursor
-from holdfast.chains.port import Block, Header, Unconfirmed, Watch
+from holdfast.chains.port import Block, Header, NodeAnswerMalformed, Unconfirmed, Watch
 from holdfast.chains.reader import Applied, Reader, UpToDate
 from holdfast.core.networks import NetworkId
 
@@ -71,3 +73,18 @@ async def test_a_node_that_cannot_tell_is_asked_once_and_left_in_peace() -> None
     reader = Reader(SilentNode(log), finality_depth=6)
     assert await reader.next_step(Cursor(9, "block 9"), {9: "block 9"}, watch) == UpToDate(CHAIN[-1])
     assert log == ["tip", "headers"]
+
+
+@pytest.mark.parametrize("wrong", [lambda told: told[:-1], lambda told: told[::-1], lambda told: told[:0]])
+async def test_blocks_that_were_not_asked_for_are_not_applied(
+    wrong: Callable[[Sequence[Block]], Sequence[Block]],
+) -> None:
+    class Node(ListeningNode):
+        async def blocks(self, headers: Sequence[Header], watch: Watch) -> Sequence[Block]:
+            return wrong(await super().blocks(headers, watch))
+
+    async def watch() -> Watch:
+        return Watch(NetworkId("test"))
+
+    with pytest.raises(NodeAnswerMalformed):
+        await Reader(Node([]), finality_depth=6).next_step(Cursor(9, "block 9"), {9: "block 9"}, watch)

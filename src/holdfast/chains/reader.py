@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from holdfast.chains.follower import Apply, Bounds, Cursor, Decision, Idle, Need, WalkBack, advance
-from holdfast.chains.port import Block, Header, Node, Watch
+from holdfast.chains.port import Block, Header, Node, NodeAnswerMalformed, Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,8 @@ class Reader:
             case Apply(headers, ahead):
                 self._node.prepare((*headers, *ahead))
                 blocks = await self._node.blocks(headers, await watch())
+                if tuple(block.header for block in blocks) != headers:
+                    raise NodeAnswerMalformed(f"{self._node.name}: other blocks than those that were asked for")
                 return Applied(tuple(blocks), tip)
             case WalkBack(to):
                 return WalkedBack(to, tip)
