@@ -1,0 +1,103 @@
+"""The HTTP application: every route in one list, and how errors are answered."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TypeAlias
+
+import psycopg
+from litestar import Litestar, Response, Router, get
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+from psycopg_pool import PoolTimeout
+
+from holdfast.core.errors import HoldfastError
+from holdfast.faces.api import (
+    addresses,
+    api_keys,
+    attention,
+    balances,
+    certificate,
+    deposits,
+    events,
+    health,
+    invoices,
+    ledger_entries,
+    merchants,
+    networks,
+    problems,
+)
+from holdfast.faces.api.callers import open_to_all
+from holdfast.faces.api.edge import BODY_BYTES_MAX, Edge
+from holdfast.faces.api.openapi import document
+from holdfast.faces.api.parts import Parts
+from holdfast.faces.api.rate_limits import RateLimit
+from holdfast.runtime.clock import Clock
+from holdfast.runtime.settings import Settings
+
+V1: tuple[Router, ...] = (
+    merchants.router,
+    api_keys.router,
+    invoices.router,
+    deposits.router,
+    balances.router,
+    ledger_entries.router,
+    addresses.router,
+    certificate.router,
+    networks.router,
+    events.router,
+    attention.router,
+)
+"""Every resource of the API."""
+
+OpenParts: TypeAlias = Callable[[RateLimit], AbstractAsyncContextManager[Parts]]
+"""Opens what the handlers work with, and closes it."""
+
+
+def application(settings: Settings, clock: Clock, open_parts: OpenParts) -> Edge:
+    """The ASGI application of one process."""
+    limit = RateLimit(settings.api.requests_per_minute // settings.api.workers)
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with open_parts(limit) as parts:
+            app.state.parts = parts
+            app.state.doorkeeper = parts.doorkeeper
+            yield
+
+    app = Litestar(
+        route_handlers=[*V1, health.health, health.ready, health.figures, openapi_document(settings)],
+        lifespan=[lifespan],
+        dependencies={"parts": Provide(_parts, sync_to_thread=False)},
+        exception_handlers={
+            HoldfastError: problems.on_expected,
+            HTTPException: problems.on_framework,
+            psycopg.OperationalError: problems.on_database,
+            PoolTimeout: problems.on_database,
+            Exception: problems.on_unexpected,
+        },
+        request_max_body_size=BODY_BYTES_MAX,
+        openapi_config=None,
+        logging_config=None,
+    )
+    return Edge(app, clock, limit, is_https=settings.api.public_url.startswith("https://"))
+
+
+def openapi_document(settings: Settings) -> HTTPRouteHandler:
+    """The route that gives the OpenAPI document: made once, sent as it is."""
+    made = document(V1, settings.api.public_url.rstrip("/"))
+
+    @get("/openapi.json", include_in_schema=False, guards=[open_to_all()])
+    async def openapi() -> Response[dict[str, object]]:
+        """The OpenAPI 3.1 document."""
+        return Response(made, media_type="application/vnd.oai.openapi+json")
+
+    return openapi
+
+
+def _parts(state: State) -> Parts:
+    parts: Parts = state.parts
+    return parts

@@ -1,0 +1,170 @@
+"""The process of the API and the checkout: the one place where its parts are put together.
+
+python -m holdfast.faces.api.main --config holdfast.toml
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from holdfast.core.certificates import Quorum as QuorumDocument
+from holdfast.core.errors import HoldfastError
+from holdfast.core.money import parse_units
+from holdfast.faces.api.application import application
+from holdfast.faces.api.callers import Doorkeeper
+from holdfast.faces.api.edge import Edge
+from holdfast.faces.api.health import api_health
+from holdfast.faces.api.invoice_batches import InvoiceBatches
+from holdfast.faces.api.invoice_shapes import RATE_DECIMALS, invoice_body
+from holdfast.faces.api.parts import Parts, Quorum
+from holdfast.faces.api.rate_limits import RateLimit
+from holdfast.payments.catalogue import catalogue
+from holdfast.payments.indexes import Indexes
+from holdfast.payments.invoicing import Created, Desk, Rates
+from holdfast.payments.rates import FixedRates
+from holdfast.runtime import logs
+from holdfast.runtime.clock import SYSTEM_CLOCK, Clock
+from holdfast.runtime.config import load
+from holdfast.runtime.database import DatabaseNotMigrated, DatabaseUnreachable, open_pool, pending_migrations
+from holdfast.runtime.database_access import DatabaseAccess, platform_access
+from holdfast.runtime.settings import Settings
+from holdfast.runtime.supervise import die_with_parent, refuse_optimised
+
+DATABASE_SECONDS_MAX = 120
+"""How long a process waits at its start for a database that another one is starting."""
+DATABASE_TRY_SECONDS = 0.25
+STOP_SECONDS_MAX = 4
+"""How long requests that are under way may take when the process is told to stop; live pages are cut then."""
+INDEX_CONNECTIONS = 2
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings, clock: Clock, limit: RateLimit) -> AsyncIterator[Parts]:
+    """What the handlers work with, opened and closed in the right order. Raises `DatabaseUnreachable` and so on."""
+    access = platform_access(settings.database)
+    await _database_ready(access)
+    async with (
+        _pool(access, settings.database.connections_max) as pool,
+        # Indexes have their own: whoever holds the last connection of the other may be waiting for an index.
+        _pool(access, INDEX_CONNECTIONS) as index_pool,
+    ):
+        desk = Desk(catalogue(settings), rates_of(settings, clock), Indexes(index_pool))
+        batches = InvoiceBatches(pool, desk, clock, partial(_show, desk, settings.api.public_url.rstrip("/")))
+        yield Parts(
+            settings=settings,
+            pool=pool,
+            desk=desk,
+            clock=clock,
+            doorkeeper=Doorkeeper(pool, clock, limit, frozenset(settings.api.trusted_proxies)),
+            invoice_batches=batches,
+            quorum=read_quorum(settings),
+            webhook_key=None,
+            health=api_health(pool),
+        )
+        await batches.close()
+
+
+def rates_of(settings: Settings, clock: Clock) -> Rates:
+    """Where exchange rates come from, as configured."""
+    fixed = {}
+    for pair, text in settings.rates.fixed.items():
+        asset, _, currency = pair.partition("/")
+        fixed[(asset, currency)] = parse_units(text, RATE_DECIMALS)
+    return FixedRates(fixed, clock)
+
+
+def read_quorum(settings: Settings) -> Quorum | None:
+    """The officers' quorum document, if there is one."""
+    if not settings.quorum_file.exists():
+        return None
+    quorum = msgspec.json.decode(settings.quorum_file.read_bytes(), type=QuorumDocument)
+    return Quorum(quorum.document(), quorum.fingerprint())
+
+
+def load_application(config: Path, parent: int) -> Edge:
+    """What each worker process runs."""
+    die_with_parent(parent)
+    settings = load(config)
+    logs.configure(settings.logs, "api")
+    return application(settings, SYSTEM_CLOCK, partial(open_parts, settings, SYSTEM_CLOCK))
+
+
+def main() -> int:
+    """Run the zone; the exit code."""
+    refuse_optimised()
+    parser = argparse.ArgumentParser(prog="python -m holdfast.faces.api.main", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True)
+    settings = load(parser.parse_args().config)
+    logs.configure(settings.logs, "api")
+    server = Granian(
+        "holdfast",
+        address=settings.api.host,
+        port=settings.api.port,
+        interface=Interfaces.ASGI,
+        workers=settings.api.workers,
+        loop=Loops.uvloop,
+        runtime_mode=RuntimeModes.st,
+        http=HTTPModes.http1,
+        websockets=False,
+        workers_kill_timeout=STOP_SECONDS_MAX,
+        log_enabled=False,
+    )
+    loader: Callable[[], Edge] = partial(load_application, settings.path, os.getpid())
+    try:
+        server.serve(target_loader=loader, wrap_loader=False)
+    except HoldfastError as error:
+        log.exception("api_not_served", code=error.code)
+        return 1
+    return 0
+
+
+def _show(desk: Desk, public_url: str, created: Created) -> bytes:
+    return msgspec.json.encode(invoice_body(desk.catalogue, public_url, created.invoice, list(created.quotes)))
+
+
+@asynccontextmanager
+async def _pool(access: DatabaseAccess, size_max: int) -> AsyncIterator[AsyncConnectionPool[AsyncConnection[Any]]]:
+    pool = await open_pool(access.url, size_min=1, size_max=size_max, password=access.password)
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+async def _database_ready(access: DatabaseAccess) -> None:
+    """Wait until the database answers and has this program's tables. Raises what is wrong after some time."""
+    deadline = asyncio.get_running_loop().time() + DATABASE_SECONDS_MAX
+    while True:
+        is_late = asyncio.get_running_loop().time() > deadline
+        try:
+            pending = await pending_migrations(access.url, password=access.password)
+        except (DatabaseUnreachable, DatabaseNotMigrated):
+            if is_late:
+                raise
+        else:
+            if not pending:
+                return
+            if is_late:
+                raise DatabaseNotMigrated(f"{len(pending)} migrations are missing")
+        await asyncio.sleep(DATABASE_TRY_SECONDS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""The OpenAPI 3.1 document, from the routes and structs themselves.
+
+Paths and parameters are Litestar's reading of the handlers; schemas are msgspec's own, so that what the document says
+of a body is what the decoder enforces (unknown fields, patterns, lengths).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.metadata import version
+from typing import Any, get_args
+
+import msgspec
+from litestar import Litestar, Router
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme
+from msgspec import Struct
+
+from holdfast.faces.api.callers import MERCHANT_HEADER, Allow, Whose
+from holdfast.faces.api.problems import Problem
+
+REF = "#/components/schemas/{name}"
+DESCRIPTION = f"""\
+Payments for merchants, on their own networks.
+
+**Keys.** Send `Authorization: Bearer hf_…`. Each route names the scope that it needs. The operator's keys act for a
+merchant by `{MERCHANT_HEADER}: mer_…`.
+
+**Doing things once.** Every POST takes an `Idempotency-Key`. Sent again with the same body, it does nothing twice and
+gets the same answer; with another body, `409 idempotency-key-reused`.
+
+**Pages.** Lists come newest first (events: oldest first), `limit` at a time; send `next` as `after` for more.
+
+**Errors** are RFC 9457 problems with a stable `code`; `remedy` says what to do and `retry` whether it may help to send
+the same request again.
+
+**Amounts** are texts, never floating-point numbers: `…_units` counts the asset's smallest unit.
+"""
+
+
+def document(routers: Sequence[Router], public_url: str) -> dict[str, Any]:
+    """The whole document."""
+    config = OpenAPIConfig(
+        title="Holdfast",
+        version=version("holdfast"),
+        description=DESCRIPTION,
+        components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
+        security=[{"key": []}],
+    )
+    app = Litestar(route_handlers=list(routers), openapi_config=config)
+    found = app.openapi_schema.to_schema()
+    found["servers"] = [{"url": public_url}]
+    schemas = found["components"]["schemas"]
+    for route in app.routes:
+        for handler in getattr(route, "route_handlers", ()):
+            if handler.include_in_schema is not False:
+                _complete(found["paths"][_template(route.path_format)], handler, schemas)
+    for struct in (Problem, *_answers(app)):
+        _take_over(schemas, struct)
+    return found
+
+
+def handlers_of(app: Litestar) -> Iterable[tuple[str, HTTPRouteHandler]]:
+    """Every HTTP handler with its path."""
+    for route in app.routes:
+        for handler in getattr(route, "route_handlers", ()):
+            yield route.path_format, handler
+
+
+def allow_of(handler: HTTPRouteHandler) -> Allow | None:
+    """Who may call a route; None: it does not say, which no route may."""
+    guards = [guard for guard in handler.guards or () if isinstance(guard, Allow)]
+    return guards[0] if len(guards) == 1 else None
+
+
+def _complete(path: dict[str, Any], handler: HTTPRouteHandler, schemas: dict[str, Any]) -> None:
+    """What Litestar cannot know of an operation: its body's struct and its scope."""
+    for method in handler.http_methods:
+        if method.lower() not in path:
+            continue
+        operation = path[method.lower()]
+        operation.pop("deprecated", None)
+        allowed = allow_of(handler)
+        if allowed is not None and allowed.scope is not None:
+            operation["x-scope"] = allowed.scope.value
+            operation["description"] += f"\n\nScope: `{allowed.scope.value}`."
+        if allowed is not None and allowed.whose in (Whose.MERCHANT, Whose.EITHER) and allowed.scope is not None:
+            operation.setdefault("parameters", []).append(_MERCHANT_PARAMETER)
+        if "takes" in handler.opt:
+            reference = _take_over(schemas, handler.opt["takes"])
+            operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": reference}}}
+        else:
+            operation.pop("requestBody", None)
+
+
+_MERCHANT_PARAMETER = {
+    "name": MERCHANT_HEADER,
+    "in": "header",
+    "required": False,
+    "description": "For the operator's keys: which merchant's.",
+    "schema": {"type": "string", "pattern": "^mer_[0-9a-z]{26}$"},
+}
+
+
+def _take_over(schemas: dict[str, Any], struct: Any) -> dict[str, Any]:
+    """Put msgspec's schemas of a struct, and of all it contains, in the place of Litestar's; a reference to it."""
+    [reference], components = _schemas(struct)
+    schemas.update(components)
+    return dict(reference)
+
+
+@cache
+def _schemas(struct: Any) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
+    return msgspec.json.schema_components([struct], ref_template=REF)
+
+
+def _answers(app: Litestar) -> Iterable[Any]:
+    """The structs that handlers answer with."""
+    for _, handler in handlers_of(app):
+        kind = handler.parsed_fn_signature.return_type.annotation
+        inner = get_args(kind)
+        for one in (kind, *inner):
+            if isinstance(one, type) and issubclass(one, Struct) and not getattr(one, "__parameters__", ()):
+                yield one
+
+
+def _template(path: str) -> str:
+    return path.rstrip("/") or "/"
