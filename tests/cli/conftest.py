@@ -21,9 +21,10 @@ async def durable(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Emb
 
 
 @pytest.fixture
-def set_up(tmp_path: Path, durable: EmbeddedDatabase) -> SetUp:
-    """A good set-up but for its networks, which each test adds."""
+def set_up(tmp_path: Path, durable: EmbeddedDatabase, litecoin: RegtestNode) -> SetUp:
+    """A good set-up on one network."""
     (tmp_path / "quorum.json").write_text("{}")
     write_secret(tmp_path / "secrets" / "webhook.key", "ab" * 32)
     fixed: dict[str, object] = {"sources": [], "fixed": {"LTC/EUR": "85.00"}}
-    return SetUp(tmp_path, sections={"database": {"url": durable.url}, "rates": fixed})
+    networks = {"litecoin-regtest": network(access(litecoin))}
+    return SetUp(tmp_path, sections={"database": {"url": durable.url}, "rates": fixed}, networks=networks)

@@ -75,7 +75,6 @@ async def test_nodes_that_disagree_are_named(set_up: SetUp, litecoin: RegtestNod
     ("secret", "said"), [("zz" * 32, "not hexadecimal"), ("ab" * 16, "16 bytes"), ("", "secret-file-missing")]
 )
 async def test_a_webhook_key_that_is_none_is_named(set_up: SetUp, secret: str, said: str) -> None:
-    set_up.networks["litecoin-regtest"] = network(NodeSettings(url="http://127.0.0.1:9"))
     (set_up.directory / "secrets" / "webhook.key").write_text(secret)
     found = (await examined(set_up))["webhook key"]
     assert found.level == "fail"
@@ -83,13 +82,11 @@ async def test_a_webhook_key_that_is_none_is_named(set_up: SetUp, secret: str, s
 
 
 async def test_a_directory_that_others_may_write_to_is_named(set_up: SetUp) -> None:
-    set_up.networks["litecoin-regtest"] = network(NodeSettings(url="http://127.0.0.1:9"))
     set_up.directory.chmod(0o777)
     assert "chmod go-w" in (await examined(set_up))["files"].remedy
 
 
 async def test_officers_keys_on_a_server_are_named(set_up: SetUp) -> None:
-    set_up.networks["litecoin-regtest"] = network(NodeSettings(url="http://127.0.0.1:9"))
     (set_up.directory / "officers" / "alice").mkdir(parents=True)
     (set_up.directory / "officers" / "alice" / "alice.keystore").touch()
     found = (await examined(set_up))["officers' keys"]
@@ -97,7 +94,6 @@ async def test_officers_keys_on_a_server_are_named(set_up: SetUp) -> None:
 
 
 async def test_a_database_that_is_away_is_named(set_up: SetUp) -> None:
-    set_up.networks["litecoin-regtest"] = network(NodeSettings(url="http://127.0.0.1:9"))
     set_up.sections["database"] = {"url": f"postgresql://holdfast_platform@127.0.0.1:{free_port()}/holdfast"}
     assert "database-unreachable" in (await examined(set_up))["database"].detail
     set_up.sections["database"] = {"data_dir": "nothing-runs-here"}
@@ -105,7 +101,6 @@ async def test_a_database_that_is_away_is_named(set_up: SetUp) -> None:
 
 
 async def test_tables_that_are_missing_and_a_superuser_are_named(set_up: SetUp, durable: EmbeddedDatabase) -> None:
-    set_up.networks["litecoin-regtest"] = network(NodeSettings(url="http://127.0.0.1:9"))
     set_up.sections["database"] = {"url": durable.url_of(SUPERUSER, "postgres")}
     found = await examined(set_up)
     assert found["database tables"].remedy == "Run `holdfast migrate`."
@@ -113,7 +108,6 @@ async def test_tables_that_are_missing_and_a_superuser_are_named(set_up: SetUp, 
 
 
 async def test_a_database_that_may_forget_is_named(set_up: SetUp, durable: EmbeddedDatabase) -> None:
-    set_up.networks["litecoin-regtest"] = network(NodeSettings(url="http://127.0.0.1:9"))
     with psycopg.connect(durable.url_of(SUPERUSER, "postgres"), autocommit=True) as connection:
         connection.execute("ALTER ROLE holdfast_platform SET synchronous_commit = off")
         try:
@@ -141,7 +135,6 @@ def test_a_node_that_is_behind_or_ahead_of_the_clock_is_named(network_name: str,
 
 
 async def test_a_full_or_slow_disk_is_named(set_up: SetUp, monkeypatch: pytest.MonkeyPatch) -> None:
-    set_up.networks["litecoin-regtest"] = network(NodeSettings(url="http://127.0.0.1:9"))
     settings = load(set_up.write())
     monkeypatch.setattr(doctor_checks, "DISK_FREE_BYTES_FAIL", 10**18)
     monkeypatch.setattr(doctor_checks, "FSYNC_SECONDS_WARN", 0)
