@@ -21,7 +21,6 @@ from holdfast.core.errors import BadInput
 
 CERTIFICATE_TAG = b"holdfast certificate 1\0"
 """Parts these signatures from any other that an officer's key ever makes."""
-QUORUM_TAG = b"holdfast quorum 1\0"
 LIFETIME_MAX = timedelta(days=5 * 366)
 """Every grant expires: a forgotten one is how others were robbed."""
 OFFICERS_MAX = 32
@@ -164,8 +163,8 @@ class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def fingerprint(quorum: bytes) -> str:
-    """The root fingerprint of a quorum document's bytes: SHA-256, hex."""
-    return hashlib.sha256(QUORUM_TAG + quorum).hexdigest()
+    """The root fingerprint of a quorum document's bytes: their SHA-256, as `sha256sum` prints it."""
+    return hashlib.sha256(quorum).hexdigest()
 
 
 def signing_input(document: bytes) -> bytes:
