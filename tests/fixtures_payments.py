@@ -31,6 +31,7 @@ from holdfast.runtime.settings import ConfirmationRule, NetworkSettings, NodeSet
 
 Pool = AsyncConnectionPool[AsyncConnection[Any]]
 RANGE = 2**20
+PLAIN_TERMS = Terms()
 OWNERS = ("0x" + "a1" * 20, "0x" + "b2" * 20, "0x" + "c3" * 20)
 
 
@@ -106,7 +107,7 @@ class Shop:
         for node in self.nodes:
             await node.close()
 
-    async def open(self, terms: Terms = Terms(), tariff_basis_points: int = 0) -> "Shop":
+    async def open(self, terms: Terms = PLAIN_TERMS, tariff_basis_points: int = 0) -> "Shop":
         self.catalogue: Catalogue = catalogue_of(self.networks)
         fixed = {
             (asset.symbol, "EUR"): 80 * SCALE
@@ -117,7 +118,7 @@ class Shop:
         self.merchant = await self.enrol(terms, tariff_basis_points)
         return self
 
-    async def enrol(self, terms: Terms = Terms(), tariff_basis_points: int = 0) -> Merchant:
+    async def enrol(self, terms: Terms = PLAIN_TERMS, tariff_basis_points: int = 0) -> Merchant:
         now = self.clock.now()
         merchant_id = new_id("mer", int(now.timestamp() * 1000), token_bytes(10))
         async with self.pool.connection() as conn:

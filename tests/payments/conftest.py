@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest_asyncio
-from fixtures_payments import Pool, Shop, bitcoin_settings
 
+from fixtures_payments import Pool, Shop, bitcoin_settings
 from holdfast.runtime.database import open_pool
 
 

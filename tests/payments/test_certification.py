@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from secrets import token_bytes
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from fixtures_payments import Pool, Shop, bitcoin_settings
 
+from fixtures_payments import Pool, Shop, bitcoin_settings
 from holdfast.core.certificates import (
     CertificateUnsigned,
     Officer,
@@ -115,7 +116,7 @@ async def test_concurrent_enrolments_never_get_overlapping_ranges(shop: Shop) ->
         for one in grant.ranges
     )
     assert len(ranges) == 24
-    for (network, _, end), (next_network, first, _) in zip(ranges, ranges[1:], strict=False):
+    for (network, _, end), (next_network, first, _) in pairwise(ranges):
         assert network != next_network or end <= first
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fixtures_payments import Pool, Shop, bitcoin_settings, catch_up
 
+from fixtures_payments import Pool, Shop, bitcoin_settings, catch_up
 from holdfast.chains.agreement import AgreeingNodes
 from holdfast.chains.localnet import RegtestNode, litecoin_regtest
 from holdfast.payments import attention, steps
