@@ -186,3 +186,21 @@ async def test_where_nothing_is_watched_nothing_is_asked(chain, node, liar):
     tip = await chain.node.tip()
     await node.blocks(await chain.node.headers(tip.height - 2, tip.height), chain.watch())
     assert liar.asked == []
+
+
+async def test_another_block_in_place_of_the_one_that_was_asked_for_is_refused(chain, node, liar):
+    """It would hide a payment without contradicting anything else."""
+    start = await chain.height()
+    await chain.done(chain.address(3), value=5)
+    headers = await chain.headers_since(start)
+    liar.tells("eth_getBlockByHash", result(await chain.call("eth_getBlockByNumber", "0x0", True)))
+    with pytest.raises(NodeBlockGone):
+        await node.blocks(headers, chain.watch(chain.address(3), open_=False))
+
+
+async def test_blocks_whose_bloom_excludes_our_tokens_are_not_asked_for_logs(chain, node, liar):
+    listed, other = await chain.contract("NoReturnToken"), await chain.contract("NoReturnToken")
+    start = await chain.height()
+    await chain.mint(other, chain.address(4), 5)
+    await node.blocks(await chain.headers_since(start), chain.watch(chain.address(4), tokens=chain.token(listed)))
+    assert "eth_getLogs" not in [call["method"] for call in liar.asked]
