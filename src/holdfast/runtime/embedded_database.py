@@ -17,7 +17,7 @@ import stat
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from psycopg import AsyncConnection, sql
@@ -158,6 +158,8 @@ class EmbeddedDatabase:
             return
         self.process.send_signal(signal.SIGINT)  # fast shutdown
         await self.process.wait()
+        with suppress(OSError):  # it may lie outside the data directory: leave nothing there
+            self.socket_dir.rmdir()
 
     async def ended(self) -> int:
         """The server's exit code, once it has ended by itself or by `stop`."""
