@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from holdfast.core.errors import HoldfastError
-from holdfast.faces.cli import bench, doctor, keys, localnet, migrate, pay, serve
+from holdfast.faces.cli import bench, doctor, init, keys, localnet, migrate, pay, serve
 from holdfast.faces.cli.terminal import Exit, JsonOption, emit, report, say
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
 
 START, RUN, KEEP, PEOPLE, TRY = "Start", "Run", "Keep", "People and keys", "Try and measure"
 
+app.command("init", rich_help_panel=START)(init.init)
 app.command("serve", rich_help_panel=RUN)(serve.serve)
 app.command("doctor", rich_help_panel=RUN)(doctor.doctor)
 app.command("migrate", rich_help_panel=KEEP)(migrate.migrate)
