@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
@@ -72,19 +73,12 @@ async def insert(conn: AsyncConnection[Any], new: Sequence[NewAddress], now: dat
         """
         INSERT INTO payments.addresses
             (network, address, merchant_id, index, invoice_id, customer, open_until, created_at)
-        SELECT *, %s FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[],
-                                 %s::timestamptz[])
+        SELECT network, address, merchant_id, index, invoice_id, customer, open_until, %s
+        FROM json_to_recordset(%s::json) AS new
+            (network text, address text, merchant_id text, index bigint, invoice_id text, customer text,
+             open_until timestamptz)
         """,
-        (
-            now,
-            [each.network for each in new],
-            [each.address for each in new],
-            [each.merchant_id for each in new],
-            [each.index for each in new],
-            [each.invoice_id for each in new],
-            [each.customer for each in new],
-            [each.open_until for each in new],
-        ),
+        (now, msgspec.json.encode(new).decode()),
     )
 
 

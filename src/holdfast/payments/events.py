@@ -95,24 +95,22 @@ async def emit(conn: AsyncConnection[Any], news: Sequence[News], now: datetime) 
         return []
     stamp = int(now.timestamp() * 1000)
     ids = [new_id("evt", stamp, secrets.token_bytes(10)) for _ in news]
+    rows = [
+        {"id": event_id, "merchant_id": each.merchant_id, "type": each.type, "subject": each.subject, "data": each.data}
+        for event_id, each in zip(ids, news, strict=True)
+    ]
     async with conn.cursor() as cursor:
         await cursor.execute(
             """
             INSERT INTO payments.events (id, merchant_id, type, subject, data, created_at)
-            SELECT id, merchant_id, type, subject, data::jsonb, %s
-            FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
-                 WITH ORDINALITY AS new (id, merchant_id, type, subject, data, place)
+            SELECT id, merchant_id, type, subject, data, %s
+            FROM ROWS FROM (json_to_recordset(%s::json)
+                AS (id text, merchant_id text, type text, subject text, data jsonb))
+                WITH ORDINALITY AS new (id, merchant_id, type, subject, data, place)
             ORDER BY place
             RETURNING seq, id, merchant_id, type
             """,
-            (
-                now,
-                ids,
-                [each.merchant_id for each in news],
-                [each.type.value for each in news],
-                [each.subject for each in news],
-                [msgspec.json.encode(each.data).decode() for each in news],
-            ),
+            (now, msgspec.json.encode(rows).decode()),
         )
         written = await cursor.fetchall()
         await cursor.execute(

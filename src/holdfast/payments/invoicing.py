@@ -301,28 +301,13 @@ def _address_of(invoice: Invoice, quoted: Quote) -> NewAddress:
 
 
 async def _insert_invoices(conn: AsyncConnection[Any], new: Sequence[Invoice]) -> set[str]:
-    """Ids of those that were stored; a reference that is taken is left out. By reference, so that no two batches
-    wait for each other's rows in a circle."""
+    """Ids of those that were stored; a reference that is taken is left out.
+
+    In order of reference, so that no two batches wait for each other's rows in a circle. The batch goes as one JSON
+    text: written and read in C, where arrays of texts would be escaped one by one.
+    """
     ordered = sorted(new, key=lambda each: (each.merchant_id, each.reference or ""))
-    columns = [
-        [each.id for each in ordered],
-        [each.merchant_id for each in ordered],
-        [each.reference for each in ordered],
-        [each.price_units for each in ordered],
-        [each.price_currency for each in ordered],
-        [each.price_decimals for each in ordered],
-        # unnest would flatten an array of arrays: the inner ones go as JSON
-        [msgspec.json.encode(each.assets).decode() for each in ordered],
-        [each.state.value for each in ordered],
-        [msgspec.json.encode(each.terms).decode() for each in ordered],
-        [each.description for each in ordered],
-        [msgspec.json.encode(each.metadata).decode() for each in ordered],
-        [each.redirect_url for each in ordered],
-        [each.created_at for each in ordered],
-        [each.expires_at for each in ordered],
-        [each.monitored_until for each in ordered],
-    ]
-    cursor = await conn.execute(_INSERT_INVOICES, columns)
+    cursor = await conn.execute(_INSERT_INVOICES, [msgspec.json.encode(ordered).decode()])
     return {row[0] for row in await cursor.fetchall()}
 
 
@@ -330,40 +315,27 @@ _INSERT_INVOICES = """
     INSERT INTO payments.invoices
         (id, merchant_id, reference, price_units, price_currency, price_decimals, assets, state, terms,
          description, metadata, redirect_url, created_at, expires_at, monitored_until)
-    SELECT id, merchant_id, reference, price_units, price_currency, price_decimals,
-        ARRAY(SELECT jsonb_array_elements_text(assets::jsonb)), state, terms::jsonb,
-        description, metadata::jsonb, redirect_url, created_at, expires_at, monitored_until
-    FROM unnest(%s::text[], %s::text[], %s::text[], %s::numeric[], %s::text[], %s::smallint[], %s::text[], %s::text[],
-                %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
-        AS new (id, merchant_id, reference, price_units, price_currency, price_decimals, assets, state,
-                terms, description, metadata, redirect_url, created_at, expires_at, monitored_until)
+    SELECT id, merchant_id, reference, price_units, price_currency, price_decimals, assets, state, terms,
+        description, metadata, redirect_url, created_at, expires_at, monitored_until
+    FROM json_to_recordset(%s::json) AS new
+        (id text, merchant_id text, reference text, price_units numeric, price_currency text, price_decimals smallint,
+         assets text[], state text, terms jsonb, description text, metadata jsonb, redirect_url text,
+         created_at timestamptz, expires_at timestamptz, monitored_until timestamptz)
     ON CONFLICT (merchant_id, reference) DO NOTHING
     RETURNING id
 """
 
 
 async def _insert_quotes(conn: AsyncConnection[Any], new: Sequence[Quote]) -> None:
-    if not new:
-        return
-    await conn.execute(
-        """
-        INSERT INTO payments.quotes
-            (invoice_id, asset, version, network, address, index, due_units, rate, created_at, valid_until)
-        SELECT invoice_id, asset, version, network, address, index, due_units, rate::jsonb, created_at, valid_until
-        FROM unnest(%s::text[], %s::text[], %s::integer[], %s::text[], %s::text[], %s::bigint[], %s::numeric[],
-                    %s::text[], %s::timestamptz[], %s::timestamptz[])
-             AS new (invoice_id, asset, version, network, address, index, due_units, rate, created_at, valid_until)
-        """,
-        (
-            [each.invoice_id for each in new],
-            [each.asset for each in new],
-            [each.version for each in new],
-            [each.network for each in new],
-            [each.address for each in new],
-            [each.index for each in new],
-            [each.due_units for each in new],
-            [msgspec.json.encode(each.rate).decode() if each.rate else None for each in new],
-            [each.created_at for each in new],
-            [each.valid_until for each in new],
-        ),
-    )
+    if new:
+        await conn.execute(_INSERT_QUOTES, [msgspec.json.encode(new).decode()])
+
+
+_INSERT_QUOTES = """
+    INSERT INTO payments.quotes
+        (invoice_id, asset, version, network, address, index, due_units, rate, created_at, valid_until)
+    SELECT invoice_id, asset, version, network, address, index, due_units, nullif(rate, 'null'), created_at, valid_until
+    FROM json_to_recordset(%s::json) AS new
+        (invoice_id text, asset text, version integer, network text, address text, index bigint, due_units numeric,
+         rate jsonb, created_at timestamptz, valid_until timestamptz)
+"""
