@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from fixtures_cli import SetUp
+from fixtures_cli import SetUp, access, network
+from holdfast.chains.localnet import RegtestNode
 from holdfast.runtime.database import migrate
 from holdfast.runtime.embedded_database import EmbeddedDatabase, embedded
 from holdfast.runtime.secret_files import write_secret
@@ -25,6 +26,8 @@ def set_up(tmp_path: Path, durable: EmbeddedDatabase, litecoin: RegtestNode) -> 
     """A good set-up on one network."""
     (tmp_path / "quorum.json").write_text("{}")
     write_secret(tmp_path / "secrets" / "webhook.key", "ab" * 32)
-    fixed: dict[str, object] = {"sources": [], "fixed": {"LTC/EUR": "85.00"}}
-    networks = {"litecoin-regtest": network(access(litecoin))}
-    return SetUp(tmp_path, sections={"database": {"url": durable.url}, "rates": fixed}, networks=networks)
+    sections: dict[str, dict[str, object]] = {
+        "database": {"url": durable.url},
+        "rates": {"sources": [], "fixed": {"LTC/EUR": "85.00"}},
+    }
+    return SetUp(tmp_path, sections=sections, networks={"litecoin-regtest": network(access(litecoin))})
