@@ -155,7 +155,7 @@ async def vanished(conn: AsyncConnection[Any], network: str, keys: set[str]) -> 
         await cursor.execute(
             """
             SELECT * FROM payments.deposits
-            WHERE network = %s AND block_height IS NULL AND state = 'seen' AND key <> ALL(%s) ORDER BY id FOR UPDATE
+            WHERE network = %s AND block_height IS NULL AND state = 'seen' AND key <> ALL(%s) ORDER BY id FOR NO KEY UPDATE
             """,
             (network, list(keys)),
         )
@@ -171,7 +171,7 @@ async def above(conn: AsyncConnection[Any], network: str, height: int) -> list[D
         await cursor.execute(
             """
             SELECT * FROM payments.deposits WHERE network = %s AND block_height > %s AND state <> 'returned'
-            ORDER BY id FOR UPDATE
+            ORDER BY id FOR NO KEY UPDATE
             """,
             (network, height),
         )
@@ -186,7 +186,7 @@ async def due(conn: AsyncConnection[Any], network: str, height: int) -> list[Dep
             SELECT * FROM payments.deposits
             WHERE network = %s AND state = 'seen' AND NOT below_minimum
               AND block_height <= %s AND block_height + confirmations_required - 1 <= %s
-            ORDER BY id FOR UPDATE
+            ORDER BY id FOR NO KEY UPDATE
             """,
             (network, height, height),
         )

@@ -71,7 +71,7 @@ async def get(
             f"""
             SELECT * FROM payments.deposits
             WHERE id = %(id)s AND (%(merchant)s::text IS NULL OR merchant_id = %(merchant)s)
-            {"FOR UPDATE" if lock else ""}
+            {"FOR NO KEY UPDATE" if lock else ""}
             """,  # noqa: S608  no input goes into the text
             {"id": deposit_id, "merchant": merchant_id},
         )

@@ -18,7 +18,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from holdfast.chains.follower import Cursor, FinalityViolated
-from holdfast.chains.port import Header, Node, NodesDisagree
+from holdfast.chains.port import Header, Node, NodeBlockGone, NodesDisagree
 from holdfast.chains.reader import Applied, Reader, UpToDate, WalkedBack
 from holdfast.core.errors import HoldfastError
 from holdfast.ledger import LedgerRaced
@@ -37,6 +37,7 @@ BATCH_BLOCKS_MAX = 64
 POLL_FRESH = timedelta(seconds=60)
 """A reading of the memory pool this long ago still bounds when a new payment was made."""
 PAUSE_SECONDS_MAX = 15.0
+GONE_MAX = 3
 
 _CALLS_A_PERSON = (NodesDisagree, FinalityViolated, ArrivalContradicted)
 
@@ -78,14 +79,17 @@ class Follower:
         try:
             is_up_to_date = await self._step()
             await self._set_trouble(None)
-        except (CursorMoved, LedgerRaced) as raced:
-            log.warning("step_raced", network=self._name, code=raced.code, detail=raced.detail)
+        except (CursorMoved, LedgerRaced, psycopg.errors.DeadlockDetected) as raced:
+            log.warning("step_raced", network=self._name, error=type(raced).__name__, detail=str(raced))
             self._loaded = False
             return 0.0
         except HoldfastError as error:
             self._loaded = False
-            await self._report(error)
-            return self._pause()
+            pause = self._pause()
+            # A block that goes while it is read is a reorganisation in progress, unless it goes on and on.
+            if not isinstance(error, NodeBlockGone) or self._pauses > GONE_MAX:
+                await self._report(error)
+            return pause
         except psycopg.OperationalError as error:
             # The database went away: what was committed is read again when it is back.
             self._loaded = False

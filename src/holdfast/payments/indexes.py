@@ -149,7 +149,7 @@ async def _next_block(conn: AsyncConnection[Any], merchant_id: str, network: Net
             FROM (
                 SELECT network, index_from, index_next FROM payments.address_ranges
                 WHERE merchant_id = %(merchant)s AND network = %(network)s AND certified AND index_next < index_to
-                ORDER BY index_from LIMIT 1 FOR UPDATE
+                ORDER BY index_from LIMIT 1 FOR NO KEY UPDATE
             ) AS before
             WHERE range.network = before.network AND range.index_from = before.index_from
             RETURNING before.index_next AS first, range.index_next AS after, range.vault,

@@ -104,7 +104,7 @@ async def get(
             f"""
             SELECT * FROM payments.invoices
             WHERE id = %(id)s AND (%(merchant)s::text IS NULL OR merchant_id = %(merchant)s)
-            {"FOR UPDATE" if lock else ""}
+            {"FOR NO KEY UPDATE" if lock else ""}
             """,  # noqa: S608  no input goes into the text
             {"id": invoice_id, "merchant": merchant_id},
         )

@@ -47,7 +47,7 @@ async def position(conn: AsyncConnection[Any], network: str, *, lock: bool = Fal
     cursor = await conn.execute(
         f"""
         SELECT height, hash, tip_height, trouble, read_through FROM payments.cursors
-        WHERE network = %s {"FOR UPDATE" if lock else ""}
+        WHERE network = %s {"FOR NO KEY UPDATE" if lock else ""}
         """,  # noqa: S608  no input goes into the text
         (network,),
     )

@@ -150,10 +150,13 @@ def _is_after(read_through: datetime | None, invoice: Invoice) -> bool:
 
 
 async def _locked(conn: AsyncConnection[Any], invoice_ids: Sequence[str]) -> list[Invoice]:
-    """In order of id, so that two followers never wait for each other in a circle."""
+    """In order of id, so that two followers never wait for each other in a circle.
+
+    NO KEY: a deposit that has just been stored holds its invoice's key, and another network's may hold it too.
+    """
     async with conn.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
-            "SELECT * FROM payments.invoices WHERE id = ANY(%s) ORDER BY id FOR UPDATE", (list(invoice_ids),)
+            "SELECT * FROM payments.invoices WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", (list(invoice_ids),)
         )
         return [invoices.invoice_from(row) for row in await cursor.fetchall()]
 
