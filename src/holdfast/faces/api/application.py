@@ -33,7 +33,7 @@ from holdfast.faces.api import (
 from holdfast.faces.api.callers import open_to_all
 from holdfast.faces.api.edge import BODY_BYTES_MAX, Edge
 from holdfast.faces.api.openapi import document
-from holdfast.faces.api.parts import Parts
+from holdfast.faces.api.parts import AllParts
 from holdfast.faces.api.rate_limits import RateLimit
 from holdfast.runtime.clock import Clock
 from holdfast.runtime.settings import Settings
@@ -53,7 +53,7 @@ V1: tuple[Router, ...] = (
 )
 """Every resource of the API."""
 
-OpenParts: TypeAlias = Callable[[RateLimit], AbstractAsyncContextManager[Parts]]
+OpenParts: TypeAlias = Callable[[RateLimit], AbstractAsyncContextManager[AllParts]]
 """Opens what the handlers work with, and closes it."""
 
 
@@ -98,6 +98,6 @@ def openapi_document(settings: Settings) -> HTTPRouteHandler:
     return openapi
 
 
-def _parts(state: State) -> Parts:
-    parts: Parts = state.parts
+def _parts(state: State) -> AllParts:
+    parts: AllParts = state.parts
     return parts

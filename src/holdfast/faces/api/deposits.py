@@ -62,12 +62,12 @@ async def list_deposits(  # noqa: PLR0913  one query parameter each
     request: ApiRequest,
     parts: Parts,
     invoice: Annotated[str | None, Parameter(max_length=64, description="Only those that pay this invoice.")] = None,
-    state: Annotated[DepositState | None, Parameter(description="Only those in this state.")] = None,
+    in_state: Annotated[DepositState | None, Parameter(query="state", description="Only those in this state.")] = None,
     after: After = None,
     limit: Limit = 50,
 ) -> Page[DepositBody]:
     """Your deposits, newest first."""
-    wanted = DepositFilter(request.auth.owner, invoice, state, after, limit + 1)
+    wanted = DepositFilter(request.auth.owner, invoice, in_state, after, limit + 1)
     async with parts.pool.connection() as conn:
         found = await deposits.page(conn, wanted)
     return page_of([_shown(parts.desk.catalogue, one) for one in found], limit, "id")

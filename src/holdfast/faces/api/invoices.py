@@ -82,13 +82,15 @@ async def get_invoice(request: ApiRequest, parts: Parts, invoice_id: str) -> Inv
 async def list_invoices(  # noqa: PLR0913  one query parameter each
     request: ApiRequest,
     parts: Parts,
-    state: Annotated[list[InvoiceState] | None, Parameter(description="Only these states; may be repeated.")] = None,
+    states: Annotated[
+        list[InvoiceState] | None, Parameter(query="state", description="Only these states; may be repeated.")
+    ] = None,
     reference: Annotated[str | None, Parameter(max_length=200, description="Only the one with this reference.")] = None,
     after: After = None,
     limit: Limit = 50,
 ) -> Page[InvoiceBody]:
     """Your invoices, newest first."""
-    wanted = Filter(request.auth.owner, state or (), reference, after, limit + 1)
+    wanted = Filter(request.auth.owner, states or (), reference, after, limit + 1)
     async with parts.pool.connection() as conn:
         found = await invoices.page(conn, wanted)
         quoted = await invoices.quotes(conn, [one.id for one in found])

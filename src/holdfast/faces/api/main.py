@@ -31,7 +31,7 @@ from holdfast.faces.api.edge import Edge
 from holdfast.faces.api.health import api_health
 from holdfast.faces.api.invoice_batches import InvoiceBatches
 from holdfast.faces.api.invoice_shapes import RATE_DECIMALS, invoice_body
-from holdfast.faces.api.parts import Parts, Quorum
+from holdfast.faces.api.parts import AllParts, Quorum
 from holdfast.faces.api.rate_limits import RateLimit
 from holdfast.payments.catalogue import catalogue
 from holdfast.payments.indexes import Indexes
@@ -56,7 +56,7 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def open_parts(settings: Settings, clock: Clock, limit: RateLimit) -> AsyncIterator[Parts]:
+async def open_parts(settings: Settings, clock: Clock, limit: RateLimit) -> AsyncIterator[AllParts]:
     """What the handlers work with, opened and closed in the right order. Raises `DatabaseUnreachable` and so on."""
     access = platform_access(settings.database)
     await _database_ready(access)
@@ -67,7 +67,7 @@ async def open_parts(settings: Settings, clock: Clock, limit: RateLimit) -> Asyn
     ):
         desk = Desk(catalogue(settings), rates_of(settings, clock), Indexes(index_pool))
         batches = InvoiceBatches(pool, desk, clock, partial(_show, desk, settings.api.public_url.rstrip("/")))
-        yield Parts(
+        yield AllParts(
             settings=settings,
             pool=pool,
             desk=desk,

@@ -6,6 +6,7 @@ of a body is what the decoder enforces (unknown fields, patterns, lengths).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.metadata import version
@@ -13,6 +14,7 @@ from typing import Any, get_args
 
 import msgspec
 from litestar import Litestar, Router
+from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
@@ -21,6 +23,7 @@ from msgspec import Struct
 from holdfast.faces.api.callers import MERCHANT_HEADER, Allow, Whose
 from holdfast.faces.api.problems import Problem
 
+_GENERIC = re.compile(rb"Page_[a-z_.]+\.(\w+)Body_")
 REF = "#/components/schemas/{name}"
 DESCRIPTION = f"""\
 Payments for merchants, on their own networks.
@@ -44,22 +47,26 @@ def document(routers: Sequence[Router], public_url: str) -> dict[str, Any]:
     """The whole document."""
     config = OpenAPIConfig(
         title="Holdfast",
+        use_handler_docstrings=True,
         version=version("holdfast"),
         description=DESCRIPTION,
         components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
         security=[{"key": []}],
     )
-    app = Litestar(route_handlers=list(routers), openapi_config=config)
+    # Only to be read: it names the dependency that handlers take, and serves nothing.
+    app = Litestar(route_handlers=list(routers), openapi_config=config, dependencies={"parts": Provide(_nothing)})
     found = app.openapi_schema.to_schema()
     found["servers"] = [{"url": public_url}]
     schemas = found["components"]["schemas"]
     for route in app.routes:
         for handler in getattr(route, "route_handlers", ()):
-            if handler.include_in_schema is not False:
-                _complete(found["paths"][_template(route.path_format)], handler, schemas)
+            if (path := found["paths"].get(_template(route.path_format))) is not None:
+                _complete(path, handler, schemas)
     for struct in (Problem, *_answers(app)):
         _take_over(schemas, struct)
-    return found
+    # Litestar names a generic struct's schema after the module of what it is filled with.
+    text = _GENERIC.sub(rb"PageOf\1", msgspec.json.encode(found))
+    return dict(msgspec.json.decode(text))
 
 
 def handlers_of(app: Litestar) -> Iterable[tuple[str, HTTPRouteHandler]]:
@@ -124,6 +131,10 @@ def _answers(app: Litestar) -> Iterable[Any]:
         for one in (kind, *inner):
             if isinstance(one, type) and issubclass(one, Struct) and not getattr(one, "__parameters__", ()):
                 yield one
+
+
+async def _nothing() -> None:
+    return None
 
 
 def _template(path: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from litestar import Request
+from litestar.params import Dependency
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
@@ -29,7 +30,7 @@ class Quorum:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class AllParts:
     """Everything that a handler may need."""
 
     settings: Settings
@@ -48,3 +49,7 @@ class Parts:
     def public_url(self) -> str:
         """What payers and merchants call this server, without a slash at the end."""
         return self.settings.api.public_url.rstrip("/")
+
+
+Parts: TypeAlias = Annotated[AllParts, Dependency(skip_validation=True)]
+"""The parts as a handler's parameter."""
