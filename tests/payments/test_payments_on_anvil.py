@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from fixtures_payments import Pool, Shop, anvil_settings, bitcoin_settings, catch_up
 
+from fixtures_payments import Pool, Shop, anvil_settings, bitcoin_settings, catch_up
 from holdfast.chains.evm import EvmNode
 from holdfast.chains.evm_contracts import artefact, selector, word
 from holdfast.chains.evm_deploy import token_arguments
