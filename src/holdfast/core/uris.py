@@ -37,7 +37,7 @@ def payment_uri(network: Network, request: PaymentRequest) -> str:
             raise PaymentUriMalformed(f"{request.asset} is not the coin of {network.name}")
         amount = format_units(request.units, network.coin.decimals).rstrip("0").rstrip(".")
         return f"{network.uri_scheme}:{request.address}?amount={amount}"
-    if request.asset == network.coin.id:
+    if request.asset.startswith(f"{network.id}/slip44:"):  # an EVM network has one coin, whatever number it is given
         return f"ethereum:{request.address}@{network.chain_id}?value={request.units}"
     prefix = f"{network.id}/erc20:"
     if not request.asset.startswith(prefix):
