@@ -48,6 +48,14 @@ async def test_a_reader_misses_nothing_however_transactions_overlap(shop: Shop, 
     assert sorted(read) == sorted(f"{number}.{part}" for number in range(24) for part in (1, 2))
 
 
+async def test_transaction_ids_are_ordered_as_numbers_whatever_their_length(shop: Shop, database: object) -> None:
+    async with shop.pool.connection() as conn:
+        await events.emit(conn, [news(shop, str(number)) for number in range(12)], shop.clock.now())
+    async with await AsyncConnection.connect(database.owner_url) as owner:  # type: ignore[attr-defined]  the fixture's
+        await owner.execute("UPDATE payments.events SET made_by = (subject::int + 3)::text::xid8")
+    assert [event.subject for event in await shop.events()] == [str(number) for number in range(12)]
+
+
 async def test_events_of_a_transaction_that_fails_never_happened(shop: Shop) -> None:
     with suppress(ZeroDivisionError):
         async with shop.pool.connection() as conn, conn.transaction():

@@ -195,7 +195,8 @@ async def _read(
     async with conn.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
             f"""
-            SELECT id, merchant_id, type, subject, data, created_at, made_by::text, seq FROM payments.events
+            SELECT id, merchant_id, type, subject, data, created_at, made_by::text AS made_by_text, seq
+            FROM payments.events
             WHERE {condition} AND (made_by, seq) > (%(made_by)s::text::xid8, %(seq)s)
               AND made_by < pg_snapshot_xmin(pg_current_snapshot())
             ORDER BY made_by, seq LIMIT %(limit)s
@@ -206,4 +207,5 @@ async def _read(
 
 
 def _event(row: DictRow) -> Event:
-    return Event(**{**row, "type": EventType(row["type"]), "made_by": int(row["made_by"])})
+    made_by = int(row.pop("made_by_text"))
+    return Event(**{**row, "type": EventType(row["type"]), "made_by": made_by})
