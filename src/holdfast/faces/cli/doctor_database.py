@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from holdfast.core.errors import HoldfastError
 from holdfast.faces.cli.findings import Finding, Level, failed
+from holdfast.runtime.backup import newest
 from holdfast.runtime.clock import SYSTEM_CLOCK
 from holdfast.runtime.database import connected, pending_migrations
 from holdfast.runtime.database_access import DatabaseAccess, platform_access
@@ -12,6 +15,7 @@ from holdfast.runtime.settings import Settings
 SKEW_SECONDS_WARN = 2
 SKEW_SECONDS_FAIL = 30
 VERSION_MIN = 140_000
+BACKUP_DAYS_WARN = 2
 DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 
 
@@ -27,6 +31,7 @@ async def check_database(settings: Settings) -> list[Finding]:
             remedy = "Start it: `holdfast serve` (or `holdfast serve database`) runs the embedded one; then look again."
             found = Finding("database", "fail", found.detail, remedy)
         return [found]
+    findings.append(_backup(settings))
     if pending:
         remedy = "Run `holdfast migrate`."
         findings.append(Finding("database tables", "fail", f"{len(pending)} migrations are pending", remedy))
@@ -55,6 +60,25 @@ async def _connected(access: DatabaseAccess) -> list[Finding]:
         _durability(settings),
         _role(is_superuser=is_superuser),
     ]
+
+
+def _backup(settings: Settings) -> Finding:
+    """How old the newest backup is that was restored and added up."""
+    directory = settings.database.backup_dir
+    remedy = "Run `holdfast backup` every day (it restores each one to prove it), and copy it to another machine."
+    try:
+        made = newest(directory)
+    except HoldfastError as error:
+        return failed("backup", error)
+    if made is None:
+        return Finding("backup", "warn", f"no proven backup in {directory}", remedy)
+    age = SYSTEM_CLOCK.now() - made.made_at
+    detail = (
+        f"the newest proven one is {age.days} days and {age.seconds // 3600} hours old, of {made.size_bytes:,} bytes"
+    )
+    if age > timedelta(days=BACKUP_DAYS_WARN):
+        return Finding("backup", "warn", detail, remedy)
+    return Finding("backup", "ok", detail)
 
 
 def _version(number: int, version: str) -> Finding:

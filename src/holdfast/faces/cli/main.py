@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from holdfast.core.errors import HoldfastError
-from holdfast.faces.cli import bench, doctor, init, keys, localnet, merchant, migrate, pay, serve, vault
+from holdfast.faces.cli import backup, bench, doctor, init, keys, localnet, merchant, migrate, pay, serve, vault
 from holdfast.faces.cli.terminal import Exit, JsonOption, emit, report, say
 
 app = typer.Typer(
@@ -29,6 +29,8 @@ app.command("init", rich_help_panel=START)(init.init)
 app.command("serve", rich_help_panel=RUN)(serve.serve)
 app.command("doctor", rich_help_panel=RUN)(doctor.doctor)
 app.command("migrate", rich_help_panel=KEEP)(migrate.migrate)
+app.command("backup", rich_help_panel=KEEP)(backup.backup)
+app.command("restore", rich_help_panel=KEEP)(backup.restore)
 app.add_typer(merchant.app, name="merchant", rich_help_panel=PEOPLE)
 app.add_typer(vault.app, name="vault", rich_help_panel=PEOPLE)
 app.add_typer(keys.app, name="keys", rich_help_panel=PEOPLE)
