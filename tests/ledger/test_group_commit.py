@@ -70,6 +70,15 @@ async def test_a_failing_batch_fails_its_own_callers_and_nobody_else() -> None:
     assert await lucky == 14
 
 
+async def test_a_batch_that_is_not_answered_whole_leaves_nobody_waiting() -> None:
+    async def forgetful(batch: Sequence[int]) -> Sequence[int]:
+        return batch[1:]
+
+    group = GroupCommit(forgetful)
+    outcomes = await asyncio.gather(group.submit(1), group.submit(2), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [AssertionError, AssertionError]
+
+
 async def test_a_caller_that_goes_away_takes_nobody_with_him() -> None:
     disk = Disk()
     group = GroupCommit(disk.commit)

@@ -138,10 +138,26 @@ async def test_a_pending_transfer_ends_once(connection: AsyncConnection) -> None
     assert outcomes == [Refused(Rule.PENDING_ENDED)] * 2
 
 
-@pytest.mark.parametrize("units", [0, -1, UNITS_MAX + 1])
-def test_an_impossible_amount_is_refused_before_the_database_sees_it(units: int) -> None:
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"units": 0},
+        {"units": -1},
+        {"units": UNITS_MAX + 1},
+        {"key": ""},
+        {"key": "x" * 201},
+        {"key": "nul\0"},
+        {"about": "lone \ud800"},
+        {"settles": "spend:1"},
+        {"step": Step.POST},
+        {"step": Step.VOID},
+    ],
+)
+def test_an_impossible_transfer_is_refused_before_it_can_fail_the_others_of_its_batch(
+    changed: dict[str, object],
+) -> None:
     with pytest.raises(TransferMalformed):
-        replace(DEPOSIT, units=units)
+        replace(DEPOSIT, **changed)  # type: ignore[arg-type]  # the table's rows name fields
 
 
 @pytest.mark.parametrize("owner", ["mer 1", "mer\n1", "é", "x" * 201])

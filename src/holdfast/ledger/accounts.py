@@ -13,7 +13,7 @@ _WORD = re.compile(r"[!-~]{0,200}")
 
 
 class AccountMalformed(BadInput):
-    """An account's asset or owner contains more than printable ASCII or is too long. Use the CAIP-19 id and an id of ours."""
+    """An account's asset or owner is no printable ASCII or too long. Use the CAIP-19 id and an id of ours."""
 
     code = "account-malformed"
 

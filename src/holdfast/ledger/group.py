@@ -75,7 +75,10 @@ class GroupCommit(Generic[Request, Reply]):
             self._fly()
 
     async def _answer(self, batch: list[Request]) -> Sequence[Reply]:
-        return await self._commit(batch)
+        replies = await self._commit(batch)
+        if len(replies) != len(batch):  # a bug of ours: better told than waited for
+            raise AssertionError(f"{len(batch)} requests, {len(replies)} replies")
+        return replies
 
     def _land(self, replies: list[asyncio.Future[Reply]], flight: asyncio.Task[Sequence[Reply]]) -> None:
         self._flights.discard(flight)

@@ -6,6 +6,7 @@ below it, and what is pending counts as spent; all transfers of a call take effe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -17,9 +18,12 @@ from holdfast.core.errors import BadInput, Conflict
 from holdfast.core.money import UNITS_MAX
 from holdfast.ledger.accounts import Account
 
+_WORDS = re.compile(r"[ -~]{0,200}")
+"""What a database takes for certain: one odd text would fail the others of its batch."""
+
 
 class TransferMalformed(BadInput):
-    """A transfer's amount is not between 1 and 2^256 - 1, or its key is empty. Correct it; nothing was posted."""
+    """A transfer's amount, words, or step with what it settles are impossible. Correct it; nothing was posted."""
 
     code = "transfer-malformed"
 
@@ -74,8 +78,10 @@ class Transfer:
     """Key of the pending transfer that it ends."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.units <= UNITS_MAX or not self.key:
-            raise TransferMalformed(f"key={self.key!r} units={self.units}")
+        ends = self.step in (Step.POST, Step.VOID)
+        words = all(_WORDS.fullmatch(text) for text in (self.key, self.about, self.kind))
+        if not words or not self.key or not 0 < self.units <= UNITS_MAX or ends != (self.settles is not None):
+            raise TransferMalformed(f"key={self.key!r} units={self.units} step={self.step} settles={self.settles!r}")
 
 
 def reserve(transfer: Transfer) -> Transfer:

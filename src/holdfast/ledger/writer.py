@@ -13,7 +13,7 @@ from holdfast.ledger.group import GroupCommit
 from holdfast.ledger.transfers import LedgerRaced, Outcome, Transfer, post
 
 TRIES_MAX = 20
-BACKOFF_MILLISECONDS = 25
+BACKOFF_MS = 25
 
 
 Connect = Callable[[], Awaitable[AsyncConnection]]
@@ -28,8 +28,11 @@ class LedgerUnreachable(Unavailable):
 class Writer:
     """The group-commit writer. `connect` opens a connection in autocommit mode: one round trip is one commit."""
 
-    def __init__(self, connect: Connect, *, size_max: int = 512, flights_max: int = 2) -> None:
+    def __init__(
+        self, connect: Connect, *, size_max: int = 512, flights_max: int = 2, backoff_ms: int = BACKOFF_MS
+    ) -> None:
         self._connect = connect
+        self._backoff_ms = backoff_ms
         self._idle: list[AsyncConnection] = []
         self._group = GroupCommit(self._post, size_max=size_max, flights_max=flights_max)
 
@@ -48,7 +51,7 @@ class Writer:
         said = ""
         for tried in range(TRIES_MAX):
             if tried:
-                await asyncio.sleep(tried * BACKOFF_MILLISECONDS / 1000)
+                await asyncio.sleep(tried * self._backoff_ms / 1000)
             try:
                 connection = self._idle.pop() if self._idle else await self._connect()
             except psycopg.OperationalError as error:
@@ -56,10 +59,12 @@ class Writer:
                 continue
             try:
                 outcomes = await post(connection, batch)
+                self._idle.append(connection)
             except (psycopg.OperationalError, LedgerRaced) as error:
                 said = str(error)
-                await connection.close()
-                continue
-            self._idle.append(connection)
-            return outcomes
+            else:
+                return outcomes
+            finally:
+                if connection not in self._idle:
+                    await connection.close()
         raise LedgerUnreachable(said.splitlines()[0][:200] if said else "")
