@@ -6,6 +6,8 @@ Everything heavy is imported inside the command that needs it, so that `--help` 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -37,6 +39,10 @@ app.add_typer(keys.app, name="keys", rich_help_panel=PEOPLE)
 app.command("localnet", rich_help_panel=TRY)(localnet.localnet)
 app.command("pay", rich_help_panel=TRY)(pay.pay)
 app.command("bench", rich_help_panel=TRY)(bench.bench)
+
+
+if find_spec("holdfast.faces.cli.demo") is not None:  # left out of an installation without the local network
+    app.command("demo", rich_help_panel=TRY)(import_module("holdfast.faces.cli.demo").run)
 
 
 @app.callback(invoke_without_command=True)
