@@ -104,7 +104,8 @@ async def test_a_source_that_refuses_or_sends_us_elsewhere_has_failed(server: Se
 @pytest.mark.parametrize(
     ("name", "status", "body"),
     [("kraken", 200, '{"error":["EQuery:Unknown asset pair"]}'), ("coinbase", 404, "{}"), ("bitstamp", 404, ""),
-     ("binance", 400, '{"code":-1121}'), ("bitfinex", 500, '["error",10020,"symbol: invalid"]'), ("coingecko", 200, "{}")],
+     ("binance", 400, '{"code":-1121}'), ("bitfinex", 500, '["error",10020,"symbol: invalid"]'),
+     ("coingecko", 200, "{}")],
 )  # fmt: skip
 async def test_a_pair_that_a_source_does_not_have_is_not_a_failure(
     server: Server, name: str, status: int, body: str

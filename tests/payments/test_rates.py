@@ -49,7 +49,7 @@ class FakeClock:
 class FakeSource:
     """A source that says what the test wants: the port, without a network."""
 
-    def __init__(self, name: str, price: int | None | HoldfastError) -> None:
+    def __init__(self, name: str, price: int | HoldfastError | None) -> None:
         self.name, self.said, self.asked = name, price, 0
 
     async def price(self, symbol: str, currency: str) -> int | None:

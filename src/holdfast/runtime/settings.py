@@ -216,12 +216,16 @@ class RatesSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Where exchange rates come from. Without enough agreeing sources there is no rate, and no quote."""
 
     sources: Annotated[
-        list[str], Meta(description="Public sources to ask; the median of their answers is the rate.")
-    ] = field(default_factory=lambda: ["kraken", "coinbase", "bitstamp", "coingecko"])
-    sources_min: Annotated[int, Meta(ge=1, le=16, description="Fewest sources that must have answered.")] = 2
+        list[str],
+        Meta(
+            description="Public sources to ask; the median of their answers is the rate: `kraken`, `coinbase`, "
+            "`bitstamp`, `binance`, `bitfinex`, `coingecko`."
+        ),
+    ] = field(default_factory=lambda: ["kraken", "coinbase", "bitstamp", "bitfinex", "coingecko"])
+    sources_min: Annotated[int, Meta(ge=1, le=16, description="Fewest sources that must have answered.")] = 3
     max_age_seconds: Annotated[int, Meta(ge=1, le=86_400, description="Oldest answer that still counts.")] = 120
     band_basis_points: Annotated[
-        int, Meta(ge=1, le=10_000, description="How far a source may lie from the median before there is no rate.")
+        int, Meta(ge=1, le=10_000, description="How far from the median a source may lie and still count.")
     ] = 200
     fixed: Annotated[
         dict[str, str],

@@ -24,22 +24,22 @@ from psycopg_pool import AsyncConnectionPool
 
 from holdfast.core.certificates import Quorum as QuorumDocument
 from holdfast.core.errors import HoldfastError
-from holdfast.core.money import parse_units
 from holdfast.faces.api.application import application
 from holdfast.faces.api.callers import Doorkeeper
 from holdfast.faces.api.edge import Edge
 from holdfast.faces.api.health import api_health
 from holdfast.faces.api.invoice_batches import InvoiceBatches
-from holdfast.faces.api.invoice_shapes import RATE_DECIMALS, invoice_body
+from holdfast.faces.api.invoice_shapes import invoice_body
 from holdfast.faces.api.parts import AllParts, Quorum
 from holdfast.faces.api.rate_limits import RateLimit
+from holdfast.faces.web.live import LiveHub
 from holdfast.payments.catalogue import catalogue
 from holdfast.payments.indexes import Indexes
-from holdfast.payments.invoicing import Created, Desk, Rates
-from holdfast.payments.rates import FixedRates
+from holdfast.payments.invoicing import Created, Desk
+from holdfast.payments.rate_sources import open_rates
 from holdfast.runtime import logs
 from holdfast.runtime.clock import SYSTEM_CLOCK, Clock
-from holdfast.runtime.config import load
+from holdfast.runtime.config import load, read_secret
 from holdfast.runtime.database import DatabaseNotMigrated, DatabaseUnreachable, open_pool, pending_migrations
 from holdfast.runtime.database_access import DatabaseAccess, platform_access
 from holdfast.runtime.settings import Settings
@@ -64,9 +64,12 @@ async def open_parts(settings: Settings, clock: Clock, limit: RateLimit) -> Asyn
         _pool(access, settings.database.connections_max) as pool,
         # Indexes have their own: whoever holds the last connection of the other may be waiting for an index.
         _pool(access, INDEX_CONNECTIONS) as index_pool,
+        open_rates(settings.rates, clock) as rates,
     ):
-        desk = Desk(catalogue(settings), rates_of(settings, clock), Indexes(index_pool))
+        desk = Desk(catalogue(settings), rates, Indexes(index_pool))
         batches = InvoiceBatches(pool, desk, clock, partial(_show, desk, settings.api.public_url.rstrip("/")))
+        hub = LiveHub(pool)
+        polling = asyncio.create_task(hub.run())
         yield AllParts(
             settings=settings,
             pool=pool,
@@ -75,19 +78,13 @@ async def open_parts(settings: Settings, clock: Clock, limit: RateLimit) -> Asyn
             doorkeeper=Doorkeeper(pool, clock, limit, frozenset(settings.api.trusted_proxies)),
             invoice_batches=batches,
             quorum=read_quorum(settings),
-            webhook_key=None,
+            webhook_key=bytes.fromhex(read_secret(settings.webhooks.key_file)),
             health=api_health(pool),
+            live_hub=hub,
         )
+        hub.close()
+        polling.cancel()
         await batches.close()
-
-
-def rates_of(settings: Settings, clock: Clock) -> Rates:
-    """Where exchange rates come from, as configured."""
-    fixed = {}
-    for pair, text in settings.rates.fixed.items():
-        asset, _, currency = pair.partition("/")
-        fixed[(asset, currency)] = parse_units(text, RATE_DECIMALS)
-    return FixedRates(fixed, clock)
 
 
 def read_quorum(settings: Settings) -> Quorum | None:
