@@ -7,11 +7,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeAlias
 
 import psycopg
-from litestar import Litestar, Response, Router, get
+from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
-from litestar.handlers import HTTPRouteHandler
 from psycopg_pool import PoolTimeout
 
 from holdfast.core.errors import HoldfastError
@@ -20,6 +19,7 @@ from holdfast.faces.api import (
     api_keys,
     attention,
     balances,
+    browse,
     certificate,
     deposits,
     events,
@@ -30,11 +30,10 @@ from holdfast.faces.api import (
     networks,
     problems,
 )
-from holdfast.faces.api.callers import open_to_all
 from holdfast.faces.api.edge import BODY_BYTES_MAX, Edge
-from holdfast.faces.api.openapi import document
 from holdfast.faces.api.parts import AllParts
 from holdfast.faces.api.rate_limits import RateLimit
+from holdfast.faces.web import pages, rendering
 from holdfast.runtime.clock import Clock
 from holdfast.runtime.settings import Settings
 
@@ -69,7 +68,15 @@ def application(settings: Settings, clock: Clock, open_parts: OpenParts) -> Edge
             yield
 
     app = Litestar(
-        route_handlers=[*V1, health.health, health.ready, health.figures, openapi_document(settings)],
+        route_handlers=[
+            *V1,
+            pages.router,
+            rendering.static_file,
+            health.health,
+            health.ready,
+            health.figures,
+            browse.documents(settings, V1),
+        ],
         lifespan=[lifespan],
         dependencies={"parts": Provide(_parts, sync_to_thread=False)},
         exception_handlers={
@@ -84,18 +91,6 @@ def application(settings: Settings, clock: Clock, open_parts: OpenParts) -> Edge
         logging_config=None,
     )
     return Edge(app, clock, limit, is_https=settings.api.public_url.startswith("https://"))
-
-
-def openapi_document(settings: Settings) -> HTTPRouteHandler:
-    """The route that gives the OpenAPI document: made once, sent as it is."""
-    made = document(V1, settings.api.public_url.rstrip("/"))
-
-    @get("/openapi.json", include_in_schema=False, guards=[open_to_all()])
-    async def openapi() -> Response[dict[str, object]]:
-        """The OpenAPI 3.1 document."""
-        return Response(made, media_type="application/vnd.oai.openapi+json")
-
-    return openapi
 
 
 def _parts(state: State) -> AllParts:

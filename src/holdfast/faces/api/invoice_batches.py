@@ -26,6 +26,8 @@ from holdfast.payments.merchants import Merchant
 from holdfast.runtime.clock import Clock
 
 BATCH_MAX = 128
+FLIGHTS_MAX = 2
+"""One batch is written while the next is checked and derived; more only wait for the same disk."""
 MERCHANT_REMEMBERED_FOR = timedelta(seconds=2)
 """How long changed terms may still be unknown to the next invoice. Whether a merchant is certified is not read here."""
 MERCHANTS_REMEMBERED_MAX = 10_000
@@ -68,7 +70,7 @@ class InvoiceBatches:
     _merchants: dict[str, tuple[datetime, Merchant]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._group = GroupCommit(self._commit, size_max=BATCH_MAX)
+        self._group = GroupCommit(self._commit, size_max=BATCH_MAX, flights_max=FLIGHTS_MAX)
 
     async def make(self, merchant_id: str, order: NewInvoice, claim: Claim) -> Done:
         """Make an invoice, or find the answer that the same request got before.

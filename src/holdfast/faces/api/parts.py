@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeAlias
 
 from litestar import Request
@@ -12,6 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from holdfast.faces.api.callers import Acting, Doorkeeper
 from holdfast.faces.api.invoice_batches import InvoiceBatches
+from holdfast.faces.web.live import LiveHub
 from holdfast.payments.invoicing import Desk
 from holdfast.runtime.clock import Clock
 from holdfast.runtime.health import Health
@@ -41,9 +42,10 @@ class AllParts:
     invoice_batches: InvoiceBatches
     quorum: Quorum | None
     """None: there is no quorum file yet, so nobody can be certified."""
-    webhook_key: bytes | None
-    """Encrypts endpoints' secrets in the database; None: there is no key file, so no endpoint can be made."""
+    webhook_key: bytes = field(repr=False)
+    """Encrypts endpoints' secrets in the database."""
     health: Health
+    live_hub: LiveHub
 
     @property
     def public_url(self) -> str:
