@@ -182,5 +182,3 @@ async def _lifespan(app: Edge) -> AsyncIterator[None]:
 
 def _public(key: Ed25519PrivateKey) -> str:
     return key.public_key().public_bytes_raw().hex()
-
-

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Response, Router, delete, get, post
-from litestar.params import Parameter
+from litestar.params import QueryParameter, RawBody
 from msgspec import Meta, Struct
 from psycopg import AsyncConnection
 
@@ -16,7 +16,7 @@ from holdfast.faces.api.callers import KEY_ERRORS, allow
 from holdfast.faces.api.once import ONCE_ERRORS, IdempotencyKey, claim_of, find, once, take
 from holdfast.faces.api.parts import ApiRequest, Parts
 from holdfast.faces.api.problems import refuses
-from holdfast.faces.api.shapes import AfterNumber, Limit, NetworkText, Page, page_of
+from holdfast.faces.api.shapes import NO_NUL, AddressPath, AfterNumber, Limit, NetworkPath, NetworkText, Page, page_of
 from holdfast.payments import addresses
 from holdfast.payments.addresses import (
     CUSTOMER_LENGTH_MAX,
@@ -64,7 +64,7 @@ class AddressBody(Struct, frozen=True):
     ),
 )
 async def create_address(
-    request: ApiRequest, parts: Parts, body: bytes, idempotency_key: IdempotencyKey
+    request: ApiRequest, parts: Parts, body: RawBody, idempotency_key: IdempotencyKey
 ) -> Response[AddressBody]:
     """A customer's address, made now if he has none; without a customer, a new one. It can be paid for ever."""
     wanted = take(AddressRequest, body)
@@ -107,8 +107,10 @@ async def _new_address(parts: Parts, merchant: str, network: str) -> Any:
 async def list_addresses(  # noqa: PLR0913  one query parameter each
     request: ApiRequest,
     parts: Parts,
-    network: Annotated[str, Parameter(min_length=3, max_length=80, description="CAIP-2 id of the network.")],
-    customer: Annotated[str | None, Parameter(max_length=200, description="Only this customer's.")] = None,
+    network: Annotated[str, QueryParameter(min_length=3, max_length=80, description="CAIP-2 id of the network.")],
+    customer: Annotated[
+        str | None, QueryParameter(max_length=200, pattern=NO_NUL, description="Only this customer's.")
+    ] = None,
     after: AfterNumber = None,
     limit: Limit = 50,
 ) -> Page[AddressBody]:
@@ -126,7 +128,7 @@ async def list_addresses(  # noqa: PLR0913  one query parameter each
     guards=[allow(Scope.ADDRESSES_WRITE)],
     responses=refuses(*KEY_ERRORS, AddressNotFound),
 )
-async def close_address(request: ApiRequest, parts: Parts, network: str, address: str) -> AddressBody:
+async def close_address(request: ApiRequest, parts: Parts, network: NetworkPath, address: AddressPath) -> AddressBody:
     """You show it no more. It stays watched: money that comes is credited, and you are asked about it."""
     async with parts.pool.connection() as conn, conn.transaction():
         return _shown(await addresses.close(conn, network, address, request.auth.owner, parts.clock.now()))

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Response, Router, delete, get, post
+from litestar.params import RawBody
 from msgspec import Meta, Struct
 from psycopg import AsyncConnection
 
@@ -14,7 +15,7 @@ from holdfast.faces.api.callers import KEY_ERRORS, Whose, allow
 from holdfast.faces.api.once import ONCE_ERRORS, AnswerSealed, IdempotencyKey, claim_of, once_sealed, take
 from holdfast.faces.api.parts import ApiRequest, Parts
 from holdfast.faces.api.problems import refuses
-from holdfast.faces.api.shapes import After, Limit, Page, page_of
+from holdfast.faces.api.shapes import After, IdPath, Limit, Page, page_of
 from holdfast.payments import api_keys, merchants
 from holdfast.payments.api_keys import ApiKey, ApiKeyNotFound, ApiKeyRequestInvalid, KeyRequest, Scope
 from holdfast.payments.merchants import MerchantNotFound
@@ -68,7 +69,7 @@ class NewApiKeyBody(ApiKeyBody, frozen=True, kw_only=True):
     responses=refuses(*KEY_ERRORS, *ONCE_ERRORS, ApiKeyRequestInvalid, ScopesNotYours, AnswerSealed, MerchantNotFound),
 )
 async def create_api_key(
-    request: ApiRequest, parts: Parts, body: bytes, idempotency_key: IdempotencyKey
+    request: ApiRequest, parts: Parts, body: RawBody, idempotency_key: IdempotencyKey
 ) -> Response[NewApiKeyBody]:
     """A key of yours with some of your own scopes. The operator makes a merchant's by naming it, else his own."""
     wanted = take(ApiKeyRequest, body)
@@ -102,7 +103,7 @@ async def list_api_keys(request: ApiRequest, parts: Parts, after: After = None, 
     guards=[allow(Scope.KEYS_WRITE, Whose.EITHER)],
     responses=refuses(*KEY_ERRORS, ApiKeyNotFound),
 )
-async def revoke_api_key(request: ApiRequest, parts: Parts, key_id: str) -> ApiKeyBody:
+async def revoke_api_key(request: ApiRequest, parts: Parts, key_id: IdPath) -> ApiKeyBody:
     """It ends for ever; servers notice within two seconds. Doing it again changes nothing."""
     async with parts.pool.connection() as conn, conn.transaction():
         key = await api_keys.revoke(conn, key_id, request.auth.merchant_id, parts.clock.now())

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Response, Router, get, post
+from litestar.params import RawBody
 from msgspec import Meta, Struct
 from psycopg import AsyncConnection
 
@@ -13,7 +14,7 @@ from holdfast.faces.api.callers import KEY_ERRORS, Whose, allow
 from holdfast.faces.api.once import ONCE_ERRORS, IdempotencyKey, claim_of, once, take
 from holdfast.faces.api.parts import ApiRequest, Parts
 from holdfast.faces.api.problems import refuses
-from holdfast.faces.api.shapes import After, Limit, Page, page_of
+from holdfast.faces.api.shapes import After, IdPath, Limit, Page, page_of
 from holdfast.payments import attention
 from holdfast.payments.api_keys import Scope
 from holdfast.payments.attention import AttentionItemNotFound, AttentionItemResolved, Item, Resolution
@@ -65,7 +66,7 @@ async def list_attention(
     guards=[allow(Scope.INVOICES_READ, Whose.EITHER)],
     responses=refuses(*KEY_ERRORS, AttentionItemNotFound),
 )
-async def get_attention(request: ApiRequest, parts: Parts, item_id: str) -> AttentionBody:
+async def get_attention(request: ApiRequest, parts: Parts, item_id: IdPath) -> AttentionBody:
     """One item, open or resolved."""
     async with parts.pool.connection() as conn:
         return _shown(await attention.get(conn, item_id, request.auth.merchant_id))
@@ -80,7 +81,7 @@ async def get_attention(request: ApiRequest, parts: Parts, item_id: str) -> Atte
     responses=refuses(*KEY_ERRORS, *ONCE_ERRORS, AttentionItemNotFound, AttentionItemResolved),
 )
 async def resolve_attention(
-    request: ApiRequest, parts: Parts, body: bytes, item_id: str, idempotency_key: IdempotencyKey
+    request: ApiRequest, parts: Parts, body: RawBody, item_id: IdPath, idempotency_key: IdempotencyKey
 ) -> Response[AttentionBody]:
     """Close an item, in a person's words. It moves no money by itself."""
     wanted = take(ResolutionRequest, body)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated
 
 from litestar import Router, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
 from holdfast.core.errors import BadInput
@@ -57,7 +57,7 @@ class BalancesBody(Struct, frozen=True):
 async def get_balances(
     request: ApiRequest,
     parts: Parts,
-    at: Annotated[datetime | None, Parameter(description="As of this time; left out: now.")] = None,
+    at: Annotated[datetime | None, QueryParameter(description="As of this time; left out: now.")] = None,
 ) -> BalancesBody:
     """What you have of each asset, now or as of any time."""
     if at is not None and at.tzinfo is None:

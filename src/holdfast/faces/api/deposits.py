@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated
 
 from litestar import Router, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
 from holdfast.core.money import AssetId, format_units
@@ -14,7 +14,7 @@ from holdfast.core.states import DepositState
 from holdfast.faces.api.callers import KEY_ERRORS, allow
 from holdfast.faces.api.parts import ApiRequest, Parts
 from holdfast.faces.api.problems import refuses
-from holdfast.faces.api.shapes import After, Limit, Page, UnitsText, page_of
+from holdfast.faces.api.shapes import After, IdPath, Limit, Page, UnitsText, page_of
 from holdfast.payments import deposits
 from holdfast.payments.api_keys import Scope
 from holdfast.payments.catalogue import Catalogue
@@ -51,7 +51,7 @@ class DepositBody(Struct, frozen=True):
     guards=[allow(Scope.DEPOSITS_READ)],
     responses=refuses(*KEY_ERRORS, DepositNotFound),
 )
-async def get_deposit(request: ApiRequest, parts: Parts, deposit_id: str) -> DepositBody:
+async def get_deposit(request: ApiRequest, parts: Parts, deposit_id: IdPath) -> DepositBody:
     """One deposit."""
     async with parts.pool.connection() as conn:
         return _shown(parts.desk.catalogue, await deposits.get(conn, deposit_id, request.auth.owner))
@@ -61,8 +61,10 @@ async def get_deposit(request: ApiRequest, parts: Parts, deposit_id: str) -> Dep
 async def list_deposits(  # noqa: PLR0913  one query parameter each
     request: ApiRequest,
     parts: Parts,
-    invoice: Annotated[str | None, Parameter(max_length=64, description="Only those that pay this invoice.")] = None,
-    in_state: Annotated[DepositState | None, Parameter(query="state", description="Only those in this state.")] = None,
+    invoice: Annotated[
+        str | None, QueryParameter(max_length=64, pattern="^[0-9a-z_]+$", description="Only what pays this invoice.")
+    ] = None,
+    in_state: Annotated[DepositState | None, QueryParameter(name="state", description="Only this state.")] = None,
     after: After = None,
     limit: Limit = 50,
 ) -> Page[DepositBody]:

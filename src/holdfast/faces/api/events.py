@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Router, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
 from holdfast.faces.api.callers import KEY_ERRORS, allow
@@ -38,7 +38,7 @@ async def list_events(
     request: ApiRequest,
     parts: Parts,
     after: Annotated[
-        str | None, Parameter(max_length=64, pattern="^[0-9a-z_]+$", description="The last id that you have.")
+        str | None, QueryParameter(max_length=64, pattern="^[0-9a-z_]+$", description="The last id that you have.")
     ] = None,
     limit: Limit = 50,
 ) -> Page[EventBody]:

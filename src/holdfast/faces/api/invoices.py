@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from litestar import Response, Router, get, post
-from litestar.params import Parameter
+from litestar.params import QueryParameter, RawBody
 from psycopg import AsyncConnection
 
 from holdfast.core.states import InvoiceState, TransitionForbidden
@@ -23,7 +23,7 @@ from holdfast.faces.api.invoice_shapes import (
 from holdfast.faces.api.once import ONCE_ERRORS, IdempotencyKey, claim_of, find, once, respond, take
 from holdfast.faces.api.parts import ApiRequest, Parts
 from holdfast.faces.api.problems import refuses
-from holdfast.faces.api.shapes import After, Limit, Page, page_of
+from holdfast.faces.api.shapes import NO_NUL, After, IdPath, Limit, Page, page_of
 from holdfast.payments import invoices, invoicing
 from holdfast.payments.api_keys import Scope
 from holdfast.payments.catalogue import AssetNotListed
@@ -52,7 +52,7 @@ ADDRESS_ERRORS = (MerchantNotCertified, MerchantClosed, IndexesUsedUp)
     ),
 )  # fmt: skip
 async def create_invoice(
-    request: ApiRequest, parts: Parts, body: bytes, idempotency_key: IdempotencyKey
+    request: ApiRequest, parts: Parts, body: RawBody, idempotency_key: IdempotencyKey
 ) -> Response[InvoiceBody]:
     """A request for payment. With `asset` it has a quote and a deposit address at once; without, the payer picks."""
     order = order_of(take(InvoiceRequest, body))
@@ -67,7 +67,7 @@ async def create_invoice(
     guards=[allow(Scope.INVOICES_READ)],
     responses=refuses(*KEY_ERRORS, InvoiceNotFound),
 )
-async def get_invoice(request: ApiRequest, parts: Parts, invoice_id: str) -> InvoiceBody:
+async def get_invoice(request: ApiRequest, parts: Parts, invoice_id: IdPath) -> InvoiceBody:
     """Where the invoice stands, with its quotes."""
     async with parts.pool.connection() as conn:
         return await _shown(conn, parts, await invoices.get(conn, invoice_id, request.auth.owner))
@@ -83,9 +83,11 @@ async def list_invoices(  # noqa: PLR0913  one query parameter each
     request: ApiRequest,
     parts: Parts,
     states: Annotated[
-        list[InvoiceState] | None, Parameter(query="state", description="Only these states; may be repeated.")
+        list[InvoiceState] | None, QueryParameter(name="state", description="Only these states; may be repeated.")
     ] = None,
-    reference: Annotated[str | None, Parameter(max_length=200, description="Only the one with this reference.")] = None,
+    reference: Annotated[
+        str | None, QueryParameter(max_length=200, pattern=NO_NUL, description="Only the one with this reference.")
+    ] = None,
     after: After = None,
     limit: Limit = 50,
 ) -> Page[InvoiceBody]:
@@ -114,7 +116,7 @@ async def list_invoices(  # noqa: PLR0913  one query parameter each
     ),
 )
 async def create_quote(
-    request: ApiRequest, parts: Parts, body: bytes, invoice_id: str, idempotency_key: IdempotencyKey
+    request: ApiRequest, parts: Parts, body: RawBody, invoice_id: IdPath, idempotency_key: IdempotencyKey
 ) -> Response[QuoteBody]:
     """The quote in force in this asset, or a new one at today's rate. One network's assets share an address."""
     wanted = take(QuoteRequest, body)
@@ -142,7 +144,7 @@ async def create_quote(
     responses=refuses(*KEY_ERRORS, *ONCE_ERRORS, InvoiceNotFound, InvoiceMarkInvalid, TransitionForbidden),
 )
 async def mark_invoice(
-    request: ApiRequest, parts: Parts, body: bytes, invoice_id: str, idempotency_key: IdempotencyKey
+    request: ApiRequest, parts: Parts, body: RawBody, invoice_id: IdPath, idempotency_key: IdempotencyKey
 ) -> Response[InvoiceBody]:
     """A person says that it is settled, or invalid: from then on no payment changes it. No money moves by it."""
     wanted = take(MarkRequest, body)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from litestar import Router, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
 from holdfast.faces.api.callers import KEY_ERRORS, allow
@@ -51,8 +51,8 @@ class EntryBody(Struct, frozen=True):
 async def list_entries(  # noqa: PLR0913  one query parameter each
     request: ApiRequest,
     parts: Parts,
-    asset: Annotated[str, Parameter(min_length=3, max_length=160, description="CAIP-19 id of the asset.")],
-    of: Annotated[Of, Parameter(description="`owed`: of what you owe, instead of what you have.")] = Of.BALANCE,
+    asset: Annotated[str, QueryParameter(min_length=3, max_length=160, description="CAIP-19 id of the asset.")],
+    of: Annotated[Of, QueryParameter(description="`owed`: of what you owe, instead of what you have.")] = Of.BALANCE,
     after: AfterNumber = None,
     limit: Limit = 50,
 ) -> Page[EntryBody]:

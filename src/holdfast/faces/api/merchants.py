@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Response, Router, get, post, put
+from litestar.params import RawBody
 from msgspec import Meta, Struct
 from psycopg import AsyncConnection
 
@@ -15,7 +16,7 @@ from holdfast.faces.api.callers import KEY_ERRORS, OperatorOnly, operator_only
 from holdfast.faces.api.once import ONCE_ERRORS, IdempotencyKey, claim_of, once, take
 from holdfast.faces.api.parts import ApiRequest, Parts
 from holdfast.faces.api.problems import refuses
-from holdfast.faces.api.shapes import After, Limit, Page, page_of
+from holdfast.faces.api.shapes import After, IdPath, Limit, Page, page_of
 from holdfast.payments import certification, merchants
 from holdfast.payments.certification import (
     CertificateNotForThis,
@@ -76,7 +77,7 @@ class MerchantBody(Struct, frozen=True):
     responses=refuses(*KEY_ERRORS, *ONCE_ERRORS, OperatorOnly, MerchantInvalid, IndexSpaceUsedUp),
 )
 async def enrol_merchant(
-    request: ApiRequest, parts: Parts, body: bytes, idempotency_key: IdempotencyKey
+    request: ApiRequest, parts: Parts, body: RawBody, idempotency_key: IdempotencyKey
 ) -> Response[MerchantBody]:
     """A pending merchant with index ranges reserved, and the document that officers are asked to sign."""
     wanted = take(EnrolmentRequest, body)
@@ -100,7 +101,7 @@ async def enrol_merchant(
         CertificateExpired, CertificateNotForThis,
     ),
 )  # fmt: skip
-async def put_certificate(parts: Parts, body: bytes, merchant_id: str) -> MerchantBody:
+async def put_certificate(parts: Parts, body: RawBody, merchant_id: IdPath) -> MerchantBody:
     """The merchant is active once the quorum's signatures are found to be valid for exactly what is enrolled."""
     wanted = take(CertificateRequest, body)
     if parts.quorum is None:
@@ -117,7 +118,7 @@ async def put_certificate(parts: Parts, body: bytes, merchant_id: str) -> Mercha
     responses=refuses(*KEY_ERRORS, *ONCE_ERRORS, OperatorOnly, MerchantNotFound, IndexSpaceUsedUp),
 )
 async def renew_certificate(
-    request: ApiRequest, parts: Parts, body: bytes, merchant_id: str, idempotency_key: IdempotencyKey
+    request: ApiRequest, parts: Parts, body: RawBody, merchant_id: IdPath, idempotency_key: IdempotencyKey
 ) -> Response[MerchantBody]:
     """The next version of the document to sign: for a new term, a new network or another index range."""
 
@@ -134,7 +135,7 @@ async def renew_certificate(
     guards=[operator_only()],
     responses=refuses(*KEY_ERRORS, OperatorOnly, MerchantNotFound),
 )
-async def put_terms(parts: Parts, body: bytes, merchant_id: str) -> MerchantBody:
+async def put_terms(parts: Parts, body: RawBody, merchant_id: IdPath) -> MerchantBody:
     """Tolerances, times and the late rule for invoices made from now on; older ones keep theirs."""
     terms = take(Terms, body)
     async with parts.pool.connection() as conn, conn.transaction():
@@ -149,7 +150,7 @@ async def put_terms(parts: Parts, body: bytes, merchant_id: str) -> MerchantBody
     responses=refuses(*KEY_ERRORS, *ONCE_ERRORS, OperatorOnly, MerchantNotFound),
 )
 async def close_merchant(
-    request: ApiRequest, parts: Parts, body: bytes, merchant_id: str, idempotency_key: IdempotencyKey
+    request: ApiRequest, parts: Parts, body: RawBody, merchant_id: IdPath, idempotency_key: IdempotencyKey
 ) -> Response[MerchantBody]:
     """Nothing new is made for it; its addresses stay watched and its balance stays its own."""
 
@@ -165,7 +166,7 @@ async def close_merchant(
     guards=[operator_only()],
     responses=refuses(*KEY_ERRORS, OperatorOnly, MerchantNotFound),
 )
-async def get_merchant(parts: Parts, merchant_id: str) -> MerchantBody:
+async def get_merchant(parts: Parts, merchant_id: IdPath) -> MerchantBody:
     """One merchant."""
     async with parts.pool.connection() as conn:
         return _shown(await merchants.get(conn, merchant_id))

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from litestar import Response
-from litestar.params import Parameter
+from litestar.params import HeaderParameter
 from msgspec import Struct
 from psycopg import AsyncConnection
 
@@ -37,8 +37,8 @@ Work: TypeAlias = Callable[[AsyncConnection[Any]], Awaitable[Any]]
 
 IdempotencyKey: TypeAlias = Annotated[
     str,
-    Parameter(
-        header="Idempotency-Key",
+    HeaderParameter(
+        name="Idempotency-Key",
         min_length=1,
         max_length=200,
         pattern=r"^[\x21-\x7e]+$",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from litestar import Request
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
@@ -53,5 +54,5 @@ class AllParts:
         return self.settings.api.public_url.rstrip("/")
 
 
-Parts: TypeAlias = Annotated[AllParts, Dependency(skip_validation=True)]
+Parts: TypeAlias = NamedDependency[SkipValidation[AllParts]]
 """The parts as a handler's parameter."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
-from litestar.params import Parameter
+from litestar.params import PathParameter, QueryParameter
 from msgspec import Meta, Struct
 
 Item = TypeVar("Item", bound=Struct)
@@ -44,11 +44,19 @@ UnitsText: TypeAlias = Annotated[
     str, Meta(description="A whole number of the asset's smallest unit, as text.", examples=["1250000"])
 ]
 
+IdPath: TypeAlias = Annotated[str, PathParameter(max_length=64, pattern="^[0-9a-z_]+$", description="An id of ours.")]
+NetworkPath: TypeAlias = Annotated[str, PathParameter(max_length=80, pattern="^[0-9a-z:]+$", description="CAIP-2 id.")]
+AddressPath: TypeAlias = Annotated[
+    str, PathParameter(max_length=128, pattern="^[0-9A-Za-z]+$", description="The address in its canonical form.")
+]
+NO_NUL = r"^[^\x00]*$"
+"""PostgreSQL keeps every character but this one."""
+
 PAGE_SIZE_MAX = 200
 After: TypeAlias = Annotated[
     str | None,
-    Parameter(
-        query="after",
+    QueryParameter(
+        name="after",
         max_length=64,
         pattern="^[0-9a-z_]+$",
         description="`next` of the page before; newest come first.",
@@ -56,9 +64,11 @@ After: TypeAlias = Annotated[
 ]
 AfterNumber: TypeAlias = Annotated[
     int | None,
-    Parameter(query="after", ge=0, le=2**63 - 1, description="`next` of the page before; newest come first."),
+    QueryParameter(name="after", ge=0, le=2**63 - 1, description="`next` of the page before; newest come first."),
 ]
-Limit: TypeAlias = Annotated[int, Parameter(query="limit", ge=1, le=PAGE_SIZE_MAX, description="Most items of a page.")]
+Limit: TypeAlias = Annotated[
+    int, QueryParameter(name="limit", ge=1, le=PAGE_SIZE_MAX, description="Most items of a page.")
+]
 
 
 class Page(Struct, Generic[Item], frozen=True):

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from urllib.parse import parse_qs, quote as quoted
 
 from litestar import Response, Router, get, post
-from litestar.params import Parameter
+from litestar.params import QueryParameter, RawBody
 from litestar.response import Redirect, ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 from psycopg import AsyncConnection
@@ -19,6 +19,7 @@ from holdfast.core.errors import HoldfastError, NotFound
 from holdfast.faces.api.callers import open_to_all
 from holdfast.faces.api.parts import AllParts, Parts
 from holdfast.faces.api.problems import status_of
+from holdfast.faces.api.shapes import IdPath
 from holdfast.faces.web.checkout_view import CheckoutView, Facts, Phase, checkout_view
 from holdfast.faces.web.live import TooManyWatchers, Watcher
 from holdfast.faces.web.rendering import html, page
@@ -32,17 +33,17 @@ FORM_BYTES_MAX = 1_000
 DONE = frozenset({Phase.SETTLED, Phase.CLOSED})
 """Phases in which the payer waits for nothing. The stream goes on: a payment may still leave the chain."""
 
-Picked = Annotated[str | None, Parameter(query="asset", max_length=160)]
+Picked = Annotated[str | None, QueryParameter(name="asset", max_length=160)]
 
 
 @get("/{invoice_id:str}", guards=[open_to_all()])
-async def checkout(parts: Parts, invoice_id: str, picked: Picked = None) -> Response[str]:
+async def checkout(parts: Parts, invoice_id: IdPath, picked: Picked = None) -> Response[str]:
     """The page where a payer pays."""
     return await _page(parts, invoice_id, picked, "", HTTPStatus.OK)
 
 
 @post("/{invoice_id:str}/quotes", guards=[open_to_all()])
-async def pick(parts: Parts, invoice_id: str, body: bytes) -> Response[Any]:
+async def pick(parts: Parts, invoice_id: IdPath, body: RawBody) -> Response[Any]:
     """The payer picked an asset: quote it, and show it. Picking it twice gives the same quote."""
     asset = parse_qs(body[:FORM_BYTES_MAX].decode("ascii", "replace")).get("asset", [""])[0]
     try:
@@ -55,7 +56,7 @@ async def pick(parts: Parts, invoice_id: str, body: bytes) -> Response[Any]:
 
 
 @get("/{invoice_id:str}/live", guards=[open_to_all()])
-async def live(parts: Parts, invoice_id: str, picked: Picked = None) -> Response[Any]:
+async def live(parts: Parts, invoice_id: IdPath, picked: Picked = None) -> Response[Any]:
     """Server-sent events (HTML Living Standard, 9.2): the payment part of the page, whenever it changes."""
     if await _view(parts, invoice_id, picked) is None:
         return _missing()

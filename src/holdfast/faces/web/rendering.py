@@ -12,6 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import Response, get
+from litestar.params import FromPath
 
 from holdfast.core.errors import NotFound
 from holdfast.faces.api.callers import open_to_all
@@ -49,7 +50,7 @@ def page(
 
 
 @get("/static/{name:str}", include_in_schema=False, guards=[open_to_all()])
-async def static_file(name: str) -> Response[bytes]:
+async def static_file(name: FromPath[str]) -> Response[bytes]:
     """One of the pages' files. Pages name them with a version, so they may be kept."""
     content = _read(name)
     if content is None:
