@@ -13,12 +13,24 @@ from holdfast.client.failures import (
     WebhookForged,
     WebhookStale,
 )
-from holdfast.client.messages import Balance, Balances, Deposit, DepositAddress, Event, Invoice, Page, Price, Quote
+from holdfast.client.messages import (
+    Balance,
+    Balances,
+    Deposit,
+    DepositAddress,
+    Event,
+    Invoice,
+    ListedAsset,
+    ListedNetwork,
+    Page,
+    Price,
+    Quote,
+)
 from holdfast.client.webhooks import verify_webhook
 
 __all__ = [
     "AddressNotOurs", "AsyncHoldfast", "Balance", "Balances", "CertificateNotOurs", "CertificateRolledBack", "Deposit",
-    "DepositAddress", "Event", "Holdfast", "Invoice", "NewInvoice", "NotPinned", "Page", "Pin",
-    "PlatformAnswerMalformed", "PlatformRefused", "PlatformUnreachable", "Price", "Quote", "WebhookForged",
+    "DepositAddress", "Event", "Holdfast", "Invoice", "ListedAsset", "ListedNetwork", "NewInvoice", "NotPinned", "Page",
+    "Pin", "PlatformAnswerMalformed", "PlatformRefused", "PlatformUnreachable", "Price", "Quote", "WebhookForged",
     "WebhookStale", "verify_webhook",
 ]  # fmt: skip

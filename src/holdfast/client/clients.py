@@ -23,6 +23,7 @@ from holdfast.client.messages import (
     Event,
     Invoice,
     JsonObject,
+    ListedNetwork,
     Page,
     Quote,
     WebhookEndpoint,
@@ -122,6 +123,14 @@ class Holdfast:
         """A standing deposit address on a network; a customer always gets the same one."""
         return self._run(self._exchanges.address(network, customer, _new_key()))
 
+    def verify_address(self, network: str, index: int, address: str) -> None:
+        """Check an address that came another way, from a page or a mail. Raises `AddressNotOurs`."""
+        self._run(self._exchanges.verify_address(network, index, address))
+
+    def networks(self) -> list[ListedNetwork]:
+        """What may be paid with here."""
+        return self._run(self._exchanges.networks()).items
+
     def deposits(self, *, after: str | int | None = None, limit: int = 50) -> Page[Deposit]:
         """Read deposits, newest first."""
         return self._run(self._exchanges.deposits(_query(after=after, limit=limit)))
@@ -220,6 +229,14 @@ class AsyncHoldfast:
     async def deposit_address(self, network: str, customer: str | None = None) -> DepositAddress:
         """As `Holdfast.deposit_address`."""
         return await self._run(self._exchanges.address(network, customer, _new_key()))
+
+    async def verify_address(self, network: str, index: int, address: str) -> None:
+        """As `Holdfast.verify_address`."""
+        await self._run(self._exchanges.verify_address(network, index, address))
+
+    async def networks(self) -> list[ListedNetwork]:
+        """As `Holdfast.networks`."""
+        return (await self._run(self._exchanges.networks())).items
 
     async def deposits(self, *, after: str | int | None = None, limit: int = 50) -> Page[Deposit]:
         """As `Holdfast.deposits`."""

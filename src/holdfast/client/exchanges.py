@@ -20,6 +20,7 @@ from holdfast.client.messages import (
     Event,
     Invoice,
     JsonObject,
+    Networks,
     Page,
     Price,
     Problem,
@@ -133,6 +134,15 @@ class Exchanges:
         if customer is not None:
             wanted["customer"] = customer
         return self.pinned.address(read((yield post("/v1/addresses", wanted, key)), DepositAddress))
+
+    def verify_address(self, network: str, index: int, address: str) -> Exchange[None]:
+        """Check an address that came another way, from a page or a mail. Raises `AddressNotOurs`."""
+        yield from self._certified()
+        self.pinned.check(network, index, address)
+
+    def networks(self) -> Exchange[Networks]:
+        """Read what may be paid with."""
+        return read((yield Request("GET", "/v1/networks")), Networks)
 
     def deposits(self, query: Mapping[str, str]) -> Exchange[Page[Deposit]]:
         """Read a page of deposits."""

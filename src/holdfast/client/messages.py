@@ -119,6 +119,30 @@ class Balances(msgspec.Struct, frozen=True):
     at: datetime | None = None
 
 
+class ListedAsset(msgspec.Struct, frozen=True):
+    """A coin or token that may be paid with."""
+
+    id: str
+    symbol: str
+    decimals: int
+
+
+class ListedNetwork(msgspec.Struct, frozen=True):
+    """A network that the platform follows."""
+
+    id: str
+    name: str
+    assets: list[ListedAsset]
+    trouble: str | None = None
+    """Code of the error for which crediting waits; None: it does not."""
+
+
+class Networks(msgspec.Struct, frozen=True):
+    """Every configured network."""
+
+    items: list[ListedNetwork]
+
+
 class Event(msgspec.Struct, frozen=True):
     """Something that happened; the same in a webhook and in the list of events."""
 

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+from holdfast.core.certificates import read_quorum
 from holdfast.core.errors import HoldfastError
 from holdfast.faces.cli.doctor_database import check_database
 from holdfast.faces.cli.doctor_nodes import check_network
@@ -50,7 +51,7 @@ def all_checks(settings: Settings) -> list[tuple[str, Check]]:
 
 
 async def _files(settings: Settings) -> list[Finding]:
-    findings = [_webhook_key(settings)]
+    findings = [_quorum(settings), _webhook_key(settings)]
     findings += [_officers(path) for path in sorted(settings.directory.glob("officers*")) if path.is_dir()]
     if settings.directory.stat().st_mode & 0o022:
         remedy = (
@@ -58,6 +59,15 @@ async def _files(settings: Settings) -> list[Finding]:
         )
         findings.append(Finding("files", "fail", f"{settings.directory} may be written to by others", remedy))
     return findings
+
+
+def _quorum(settings: Settings) -> Finding:
+    try:
+        quorum = read_quorum(settings.quorum_file.read_bytes())
+    except HoldfastError as error:
+        return failed("quorum", error)
+    detail = f"{quorum.threshold} of {len(quorum.officers)} officers, root fingerprint {quorum.fingerprint()}"
+    return Finding("quorum", "ok", detail)
 
 
 def _webhook_key(settings: Settings) -> Finding:

@@ -51,7 +51,7 @@ async def _run(directory: Path, plan: Localnet, block_seconds: float, *, as_json
         litecoin_regtest(data / "litecoin", plan.litecoin_port) as litecoin,
         anvil(data / "anvil", plan.anvil_port) as evm,
     ):
-        await _deploy(evm, plan)
+        await deploy_contracts(evm, plan)
         facts = {
             "litecoin-regtest": {"url": litecoin.rpc_url, "cookie_file": str(litecoin.cookie_file)},
             "anvil": {"url": evm.rpc_url, "token": plan.token},
@@ -63,7 +63,8 @@ async def _run(directory: Path, plan: Localnet, block_seconds: float, *, as_json
     say("localnet: stopped; the chains are kept")
 
 
-async def _deploy(evm: AnvilNode, plan: Localnet) -> None:
+async def deploy_contracts(evm: AnvilNode, plan: Localnet) -> None:
+    """Put the vault and the test token where the plan says, unless they stand there already."""
     from holdfast.chains.evm_contracts import plan_vault
     from holdfast.chains.evm_deploy import deploy, deploy_local_contract, token_arguments
     from holdfast.faces.cli.local_setup import ANVIL_KEY, TOKEN_DECIMALS, TOKEN_SYMBOL

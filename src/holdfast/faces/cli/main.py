@@ -6,14 +6,12 @@ Everything heavy is imported inside the command that needs it, so that `--help` 
 from __future__ import annotations
 
 import sys
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
 from holdfast.core.errors import HoldfastError
-from holdfast.faces.cli import backup, bench, doctor, init, keys, localnet, merchant, migrate, pay, serve, vault
+from holdfast.faces.cli import backup, bench, demo, doctor, init, keys, localnet, merchant, migrate, pay, serve, vault
 from holdfast.faces.cli.terminal import Exit, JsonOption, emit, report, say
 
 app = typer.Typer(
@@ -38,11 +36,8 @@ app.add_typer(vault.app, name="vault", rich_help_panel=PEOPLE)
 app.add_typer(keys.app, name="keys", rich_help_panel=PEOPLE)
 app.command("localnet", rich_help_panel=TRY)(localnet.localnet)
 app.command("pay", rich_help_panel=TRY)(pay.pay)
+app.command("demo", rich_help_panel=TRY)(demo.demo)
 app.command("bench", rich_help_panel=TRY)(bench.bench)
-
-
-if find_spec("holdfast.faces.cli.demo") is not None:  # left out of an installation without the local network
-    app.command("demo", rich_help_panel=TRY)(import_module("holdfast.faces.cli.demo").run)
 
 
 @app.callback(invoke_without_command=True)

@@ -1,0 +1,138 @@
+"""`holdfast demo`: the whole job on real nodes and real processes, from an empty directory to signed webhooks.
+
+It uses the same commands and the same SDK as anybody else. Nothing in it is prepared, and nothing is pretended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+import tempfile
+import time
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from holdfast.core.errors import HoldfastError
+from holdfast.faces.cli.terminal import Exit, emit, progress, say
+
+if TYPE_CHECKING:
+    from holdfast.faces.cli.demo_story import Outcome
+
+STEPS = 12
+
+
+def demo(
+    *,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the set-up there, to go on with `localnet` and `serve`.")
+    ] = None,
+) -> None:
+    """Take real payments on real nodes, from invoice to signed webhook; the last line is a JSON object.
+
+    Starts litecoind (regtest), anvil, PostgreSQL and all zones of Holdfast, enrols a merchant, and lets payers pay.
+
+    Example: `holdfast demo`
+    """
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="holdfast-demo-") as temporary:
+        directory = Path(temporary) / "shop"
+        outcome = asyncio.run(_play(directory))
+        if keep is not None:
+            shutil.copytree(directory, keep, ignore=shutil.ignore_patterns("lock", "socket"))
+            say(f"kept in {keep}: holdfast localnet --dir {keep}, holdfast serve --config {keep}/holdfast.toml")
+    facts = {**outcome.facts(), "seconds": round(time.monotonic() - started, 1)}
+    emit(None, json.dumps(facts), as_json=False)
+    if not outcome.is_whole:
+        raise typer.Exit(Exit.FAILED)
+
+
+async def _play(directory: Path) -> Outcome:
+    from holdfast.chains.localnet import anvil, litecoin_regtest
+    from holdfast.faces.cli.demo_story import Scene, play
+    from holdfast.faces.cli.local_setup import read_localnet
+    from holdfast.faces.cli.localnet import deploy_contracts
+
+    with progress("demo") as advance:
+        advance("writing a set-up: officers, vault, keys, database", 0, STEPS)
+        port = _five_free_ports()
+        await _command("init", "--local", str(directory), "--port", str(port))
+        plan = read_localnet(directory)
+        advance("starting litecoind and anvil", 1, STEPS)
+        data = directory / "localnet"
+        async with (
+            litecoin_regtest(data / "litecoin", plan.litecoin_port) as litecoin,
+            anvil(data / "anvil", plan.anvil_port) as evm,
+        ):
+            advance("deploying the vault's contracts", 2, STEPS)
+            await deploy_contracts(evm, plan)
+            advance("starting Holdfast", 3, STEPS)
+            async with _serving(directory, port):
+                advance("enrolling a merchant", 4, STEPS)
+                enrolled = await _command("merchant", "enrol", "shop", "--config", str(directory / "holdfast.toml"))
+                scene = Scene(directory, f"http://127.0.0.1:{port}", litecoin, evm, plan, json.loads(enrolled))
+                return await play(scene, lambda what, step: advance(what, 5 + step, STEPS))
+
+
+def _five_free_ports() -> int:
+    """The first of five ports that nobody listens on."""
+    import socket
+
+    for port in range(20_480, 32_000, 5):
+        with socket.socket() as one, socket.socket() as other:
+            if all(sock.connect_ex(("127.0.0.1", port + more)) for sock, more in ((one, 0), (other, 4))):
+                return port
+    return 8480
+
+
+async def _command(*words: str) -> str:
+    """Run one of our own commands to its end; what it printed."""
+    argv = (sys.executable, "-m", "holdfast", *words, "--json")
+    process = await asyncio.create_subprocess_exec(*argv, stdout=PIPE, stderr=PIPE)
+    out, said = await process.communicate()
+    if process.returncode != 0:
+        say(said.decode(errors="replace"))
+        raise typer.Exit(process.returncode or Exit.FAILED)
+    return out.decode()
+
+
+@asynccontextmanager
+async def _serving(directory: Path, port: int) -> AsyncIterator[None]:
+    """All zones, as `holdfast serve` runs them; their log is shown if they do not come up."""
+    import httpx
+
+    log = directory / "serve.log"
+    with log.open("wb") as out:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "holdfast", "serve", "--config", str(directory / "holdfast.toml")),
+            stdout=out,
+            stderr=out,
+        )
+    try:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            for _ in range(600):
+                if process.returncode is not None:
+                    break
+                try:
+                    if (await http.get(f"http://127.0.0.1:{port}/ready")).is_success:
+                        break
+                except httpx.TransportError:
+                    pass
+                await asyncio.sleep(0.1)
+        if process.returncode is not None:
+            say(log.read_text(errors="replace")[-3000:])
+            raise typer.Exit(Exit.FAILED)
+        yield
+    except HoldfastError:
+        say(log.read_text(errors="replace")[-3000:])
+        raise
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
