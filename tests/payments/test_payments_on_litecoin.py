@@ -10,7 +10,9 @@ import pytest
 from fixtures_payments import Pool, Shop, bitcoin_settings, catch_up
 from holdfast.chains.agreement import AgreeingNodes
 from holdfast.chains.localnet import RegtestNode, litecoin_regtest
-from holdfast.payments import attention, steps
+from holdfast.core.states import InvoiceState
+from holdfast.payments import addresses, attention, invoices, steps
+from holdfast.payments.addresses import StandingRequest
 from holdfast.payments.deposits import Deposit
 from holdfast.payments.standing import LateRule, Terms
 
@@ -374,3 +376,76 @@ async def test_nodes_that_disagree_credit_nothing(
     assert (await shop.balance()).available_units == 0
     async with shop.pool.connection() as conn:
         assert [item.reason for item in await attention.page(conn, None)] == ["network-trouble"]
+
+
+async def test_a_standing_address_is_paid_again_and_again(shop: Shop, litecoin: RegtestNode) -> None:
+    request = StandingRequest(shop.merchant.id, shop.networks[0].network.id, "customer 7")
+    made = await addresses.standing(shop.pool, shop.catalogue, shop.desk.indexes, request, shop.clock.now())
+    follower = shop.follower(litecoin.node())
+    await catch_up(follower)
+    for _ in range(2):
+        await litecoin.send(made.address, CENT)
+        await litecoin.mine(1)
+        await catch_up(follower)
+    assert (await shop.balance()).available_units == 2 * CENT
+    assert await shop.asked() == []
+    async with shop.pool.connection() as conn:
+        await addresses.close(conn, made.network, made.address, shop.merchant.id, shop.clock.now())
+    await litecoin.send(made.address, CENT)
+    await litecoin.mine(1)
+    await catch_up(follower)
+    assert (await shop.balance()).available_units == 3 * CENT
+    assert await shop.asked() == ["address-closed"]
+
+
+async def test_money_for_an_invoice_that_nobody_watches_any_more_is_credited_and_asked_about(
+    shop: Shop, litecoin: RegtestNode
+) -> None:
+    await shop.set_terms(Terms(late=LateRule.SETTLE, monitoring_minutes=60))
+    created = await shop.invoice(price="0.01")
+    follower = shop.follower(litecoin.node())
+    shop.clock.pass_minutes(120)
+    await catch_up(follower)
+    await shop.expire()
+    await litecoin.send(created.quotes[0].address, CENT)
+    await litecoin.mine(1)
+    await catch_up(follower)
+    assert await shop.stands(created) == ("expired", "late")
+    assert (await shop.balance()).available_units == CENT
+    assert await shop.asked() == ["after-monitoring"]
+
+
+async def test_what_a_person_has_resolved_is_not_asked_again_when_the_deposit_confirms(
+    shop: Shop, litecoin: RegtestNode
+) -> None:
+    created = await shop.invoice(price="0.01")
+    follower = shop.follower(litecoin.node())
+    shop.clock.pass_minutes(16)
+    await catch_up(follower)
+    await shop.expire()
+    await litecoin.send(created.quotes[0].address, CENT)
+    await catch_up(follower)
+    assert await shop.asked() == ["late"]
+    async with shop.pool.connection() as conn:
+        (item,) = await attention.page(conn, shop.merchant.id)
+        await attention.resolve(conn, item.id, attention.Resolution("shipped", "anna"), shop.clock.now())
+    await litecoin.mine(1)
+    await catch_up(follower)
+    assert (await shop.balance()).available_units == CENT
+    assert await shop.asked() == []
+
+
+async def test_a_payment_to_an_invoice_marked_invalid_is_credited_and_asked_about(
+    shop: Shop, litecoin: RegtestNode
+) -> None:
+    created = await shop.invoice(price="0.01")
+    async with shop.pool.connection() as conn, conn.transaction():
+        await invoices.mark(conn, created.invoice.id, InvoiceState.INVALID, shop.clock.now())
+    follower = shop.follower(litecoin.node())
+    await catch_up(follower)
+    await litecoin.send(created.quotes[0].address, CENT)
+    await litecoin.mine(1)
+    await catch_up(follower)
+    assert await shop.stands(created) == ("invalid", "marked")
+    assert (await shop.balance()).available_units == CENT
+    assert await shop.asked() == ["after-mark"]
