@@ -11,6 +11,10 @@ from psycopg import AsyncConnection
 from holdfast.ledger.accounts import Account
 
 
+SEQ_MAX = 2**63 - 1
+"""No transfer has it: a bigint goes no further."""
+
+
 @dataclass(frozen=True, slots=True)
 class Balance:
     """What an account holds, in its asset's smallest unit."""
@@ -85,7 +89,7 @@ async def history(
     connection: AsyncConnection, account: Account, *, before: int | None = None, limit: int = 100
 ) -> Sequence[Entry]:
     """The account's transfers, newest first: those before the one with seq `before`, or the newest."""
-    values = {"code": account.code, "before": before, "limit": limit}
+    values = {"code": account.code, "before": SEQ_MAX if before is None else before, "limit": limit}
     cursor = await connection.execute(HISTORY, values)
     return [
         Entry(
@@ -144,16 +148,16 @@ SELECT coalesce((SELECT sum(units) FROM past WHERE is_debit AND step IN ('posted
        coalesce((SELECT sum(units) FROM standing WHERE NOT is_debit), 0)
 """
 
+# The account's number by a subquery, not a join: so each half is read backwards off its index, and stops at the limit.
 HISTORY = b"""
-WITH account AS (SELECT id FROM ledger.accounts WHERE code = %(code)s),
-mine AS (
-    (SELECT t.*, -1 AS sign, t.credit AS other, t.debit_balance AS balance
-     FROM account JOIN ledger.transfers t ON t.debit = account.id
-     WHERE %(before)s::bigint IS NULL OR t.seq < %(before)s ORDER BY t.seq DESC LIMIT %(limit)s)
+WITH mine AS (
+    (SELECT t.*, -1 AS sign, t.credit AS other, t.debit_balance AS balance FROM ledger.transfers t
+     WHERE t.debit = (SELECT id FROM ledger.accounts WHERE code = %(code)s) AND t.seq < %(before)s
+     ORDER BY t.seq DESC LIMIT %(limit)s)
     UNION ALL
-    (SELECT t.*, 1, t.debit, t.credit_balance
-     FROM account JOIN ledger.transfers t ON t.credit = account.id
-     WHERE %(before)s::bigint IS NULL OR t.seq < %(before)s ORDER BY t.seq DESC LIMIT %(limit)s)
+    (SELECT t.*, 1, t.debit, t.credit_balance FROM ledger.transfers t
+     WHERE t.credit = (SELECT id FROM ledger.accounts WHERE code = %(code)s) AND t.seq < %(before)s
+     ORDER BY t.seq DESC LIMIT %(limit)s)
 )
 SELECT mine.seq, mine.key, mine.step, mine.kind, mine.about, other.code,
        CASE WHEN mine.step IN ('posted', 'post') THEN mine.sign * mine.units ELSE 0 END,
