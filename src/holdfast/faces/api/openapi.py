@@ -54,7 +54,12 @@ def document(routers: Sequence[Router], public_url: str) -> dict[str, Any]:
         security=[{"key": []}],
     )
     # Only to be read: it names the dependency that handlers take, and serves nothing.
-    app = Litestar(route_handlers=list(routers), openapi_config=config, dependencies={"parts": Provide(_nothing)})
+    app = Litestar(
+        route_handlers=list(routers),
+        openapi_config=config,
+        logging_config=None,
+        dependencies={"parts": Provide(_nothing)},
+    )
     found = app.openapi_schema.to_schema()
     found["servers"] = [{"url": public_url}]
     schemas = found["components"]["schemas"]

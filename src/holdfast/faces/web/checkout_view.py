@@ -202,7 +202,7 @@ def _ask(catalogue: Catalogue, invoice: Invoice, quote: Quote) -> Ask:
 def _qr(text: str) -> str:
     """A QR code (ISO 18004) as an SVG element, without any style of its own."""
     code = segno.make(text, error="m", micro=False)
-    return str(code.svg_inline(omitsize=True, border=2, svgclass="qr", lineclass=None, svgns=False))
+    return str(code.svg_inline(omitsize=True, border=2, svgclass="qr", lineclass=None))
 
 
 def _rate(quote: Quote, symbol: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
@@ -13,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import Response, get
 from litestar.params import FromPath
+from markupsafe import Markup, escape
 
 from holdfast.core.errors import NotFound
 from holdfast.faces.api.callers import open_to_all
@@ -21,6 +23,7 @@ from holdfast.faces.api.edge import PAGE_POLICY
 _STATIC = files("holdfast.faces.web") / "static"
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _POLICY = {"Content-Security-Policy": PAGE_POLICY.decode()}
+_CODE, _STRONG = re.compile(r"`([^`]+)`"), re.compile(r"\*\*([^*]+)\*\*")
 _templates = Environment(
     loader=PackageLoader("holdfast.faces.web"),
     autoescape=True,
@@ -28,6 +31,14 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+
+def marked(text: str) -> Markup:
+    """A docstring's few marks as HTML: `code` and **strong**; everything else is escaped."""
+    return Markup(_STRONG.sub(r"<b>\1</b>", _CODE.sub(r"<code>\1</code>", str(escape(text)))))  # noqa: S704  escaped
+
+
+_templates.filters["marked"] = marked
 
 
 class FileUnknown(NotFound):
