@@ -10,7 +10,6 @@ from psycopg import AsyncConnection
 
 from holdfast.ledger.accounts import Account
 
-
 SEQ_MAX = 2**63 - 1
 """No transfer has it: a bigint goes no further."""
 
