@@ -108,6 +108,7 @@ class Supervisor:
             backoff = min(backoff, BACKOFF_SECONDS_MAX)
             log.warning("zone_died", name=running.zone.name, status=process.returncode, restart_in_seconds=backoff)
             await _gone(process.pid)
+            running.process = None  # its id may be another's soon: nobody may be sent a signal by it any more
             await self._unless_stopping(asyncio.sleep(backoff))
         running.is_gone.set()
 
@@ -125,6 +126,7 @@ class Supervisor:
         _clear(process)
         await ended
         await _gone(process.pid)
+        running.process = None
         log.info("zone_stopped", name=running.zone.name, status=process.returncode)
 
     async def _unless_stopping(self, awaitable: Awaitable[object]) -> bool:
