@@ -261,4 +261,6 @@ def _command(binary: str, data_dir: Path, rpc_port: int, peer_port: int) -> list
     ]  # fmt: skip
     if Path(binary).name == "litecoind":
         command.append("-mempoolreplacement=1")  # off there by default
+        # Extension blocks would start at height 432, and no block can be made from then on before somebody pegs in.
+        command.append("-vbparams=mweb:4000000000:4100000000")
     return command
