@@ -2,6 +2,7 @@
 
 from alembic import context
 
-context.configure(connection=context.config.attributes["connection"], transaction_per_migration=True)
-with context.begin_transaction():
-    context.run_migrations()
+if __name__ == "env_py":  # as alembic calls it when it runs it; imported by others it does nothing
+    context.configure(connection=context.config.attributes["connection"], transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()

@@ -35,7 +35,7 @@ CREATE TABLE ledger.transfers (
     seq            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     key            text NOT NULL UNIQUE,               -- the same key is the same transfer, for ever
     step           text NOT NULL CHECK (step IN ('posted', 'pending', 'post', 'void')),
-    -- No foreign keys: `post` has both rows locked, and two more look-ups a row are a third of its time.
+    -- No foreign keys: `post` has both rows locked, and their look-ups are up to a fifth of a row's time.
     debit          bigint NOT NULL,
     credit         bigint NOT NULL,
     units          numeric(78,0) NOT NULL CHECK (units > 0),
