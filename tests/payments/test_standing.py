@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from holdfast.core.states import DepositState, InvoiceReason, InvoiceState, move_invoice
-from holdfast.payments.restanding import _step
+from holdfast.payments.restanding import next_state
 from holdfast.payments.standing import (
     AttentionReason,
     DepositFacts,
@@ -230,7 +230,7 @@ def test_every_change_is_a_legal_move(facts: InvoiceFacts, history: list[list[De
     for read, some in enumerate(history):
         is_read = facts.read_through_expiry and read >= len(history) // 2
         wanted = standing(replace(facts, state=state, read_through_expiry=is_read), QUOTES, some)
-        state = move_invoice(state, _step(state, wanted.state))
+        state = move_invoice(state, next_state(state, wanted.state))
 
 
 @given(st.integers(1, 10**9), st.integers(1, 10**20), st.integers(1, 10**20), st.data())

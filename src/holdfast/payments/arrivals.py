@@ -155,7 +155,8 @@ async def vanished(conn: AsyncConnection[Any], network: str, keys: set[str]) -> 
         await cursor.execute(
             """
             SELECT * FROM payments.deposits
-            WHERE network = %s AND block_height IS NULL AND state = 'seen' AND key <> ALL(%s) ORDER BY id FOR NO KEY UPDATE
+            WHERE network = %s AND block_height IS NULL AND state = 'seen' AND key <> ALL(%s)
+            ORDER BY id FOR NO KEY UPDATE
             """,
             (network, list(keys)),
         )

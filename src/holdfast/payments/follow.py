@@ -157,6 +157,7 @@ class Follower:
             self._recent = await positions.recent(conn, self.work.listed.id)
         self._cursor, self._trouble = there.cursor, there.trouble
         self._watching.read_through = there.read_through
+        metrics.set_trouble(self._name, self._trouble)
         self._loaded = True
 
     async def _report(self, error: HoldfastError) -> None:

@@ -100,7 +100,7 @@ def _deposit_facts(deposits: Sequence[Deposit]) -> list[DepositFacts]:
 
 
 def _moved(invoice: Invoice, stands: Standing, now: datetime) -> Invoice:
-    state = _step(invoice.state, stands.state)
+    state = next_state(invoice.state, stands.state)
     settled_at = invoice.settled_at
     if state is not InvoiceState.SETTLED:
         settled_at = None
@@ -116,7 +116,7 @@ def _moved(invoice: Invoice, stands: Standing, now: datetime) -> Invoice:
     )
 
 
-def _step(now: InvoiceState, then: InvoiceState) -> InvoiceState:
+def next_state(now: InvoiceState, then: InvoiceState) -> InvoiceState:
     """Where an invoice goes at once on its way to `then`.
 
     A settled invoice whose payment left the chain after its time goes back to `new` first, so that whoever delivered

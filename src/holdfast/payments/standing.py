@@ -77,6 +77,10 @@ class AttentionReason(StrEnum):
     """Nothing is credited on a network until a person has looked."""
     INDEXES_SCARCE = "indexes-scarce"
     """A merchant's address range is nearly used up."""
+    WEBHOOK_GIVEN_UP = "webhook-given-up"
+    """A webhook could not be delivered for days and is not tried any more."""
+    WEBHOOK_ENDPOINT_GONE = "webhook-endpoint-gone"
+    """An endpoint answered that it is gone, and gets nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,169 @@
+"""HTTP to addresses that merchants choose, without lending them our place in the network (SSRF).
+
+A host name is resolved here, every address it has is judged, and the connection goes to those very addresses: a name
+that answers differently a moment later changes nothing. Redirects are never followed, proxies of the environment not used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from socket import AF_INET6, AF_UNSPEC, SOCK_STREAM, AddressFamily, gaierror
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from holdfast.core.errors import BadInput, NotPermitted, Unavailable
+
+URL_LENGTH_MAX = 500
+# Addresses that stand for another one, which is not looked at: none of them is a place for a shop's server.
+TRANSLATED = tuple(
+    ip_network(text) for text in ("::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16")
+)
+SITE_LOCAL = ip_network("fec0::/10")
+
+
+class UrlMalformed(BadInput):
+    """The URL cannot be one of a webhook endpoint. Write `https://host/path`, without user, password or fragment."""
+
+    code = "url-malformed"
+
+
+class UrlNotHttps(BadInput):
+    """The URL is not `https`, so anybody on the way could read and forge. Use `https`."""
+
+    code = "url-not-https"
+
+
+class AddressForbidden(NotPermitted):
+    """The host lies in a private, local or reserved network. Use a public address, or have the operator allow it."""
+
+    code = "address-forbidden"
+
+
+class HostUnknown(Unavailable):
+    """The host name has no address. Check its spelling and its DNS."""
+
+    code = "host-unknown"
+
+
+def check_url(url: str, *, allow_private: bool) -> str:
+    """The URL, if it may be an endpoint's. Names are judged when they are connected to, addresses at once.
+
+    Raises `UrlMalformed`, `UrlNotHttps`, `AddressForbidden`.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise UrlMalformed(url[:120]) from None
+    is_plain = url.isascii() and url.isprintable() and " " not in url and "\\" not in url and "#" not in url
+    if not host or len(url) > URL_LENGTH_MAX or not is_plain or "@" in parts.netloc:
+        raise UrlMalformed(url[:120])
+    if parts.scheme != "https" and not (allow_private and parts.scheme == "http"):
+        raise UrlNotHttps(url[:120]) if parts.scheme == "http" else UrlMalformed(url[:120])
+    address = _literal(host)
+    if address is not None and not allow_private and is_forbidden(address):
+        raise AddressForbidden(host)
+    return url
+
+
+def is_forbidden(address: IPv4Address | IPv6Address) -> bool:
+    """Whether an address may lead into somebody's own network: anything but plain, global unicast."""
+    if isinstance(address, IPv6Address) and (
+        any(address in network for network in TRANSLATED) or address in SITE_LOCAL or address.scope_id
+    ):
+        return True
+    return not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified
+
+
+class GuardedResolver(AbstractResolver):
+    """Resolves a name and refuses it when any of its addresses is forbidden."""
+
+    def __init__(self, *, allow_private: bool) -> None:
+        self._allow_private = allow_private
+
+    async def resolve(self, host: str, port: int = 0, family: AddressFamily = AF_UNSPEC) -> list[ResolveResult]:
+        """The addresses of a name, all judged. Raises `AddressForbidden`, `HostUnknown`."""
+        found = await self.look_up(host, port, family)
+        if not found:
+            raise HostUnknown(host)
+        if not self._allow_private:
+            for address in found:
+                if is_forbidden(ip_address(address)):
+                    raise AddressForbidden(f"{host} is {address}")
+        return [_result(host, address, port) for address in found]
+
+    async def look_up(self, host: str, port: int, family: AddressFamily) -> list[str]:
+        """What the system's resolver says. Raises `HostUnknown`."""
+        try:
+            infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=SOCK_STREAM, family=family)
+        except gaierror as error:
+            raise HostUnknown(f"{host}: {error.strerror}") from None
+        return list(dict.fromkeys(str(info[4][0]) for info in infos))
+
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
+
+class GuardedHttp:
+    """Posts to endpoints: one pool of connections for public addresses, another for endpoints that may be private."""
+
+    def __init__(self, public: aiohttp.ClientSession, private: aiohttp.ClientSession) -> None:
+        self._public = public
+        self._private = private
+
+    async def post(self, url: str, body: bytes, headers: dict[str, str], *, allow_private: bool) -> tuple[int, str]:
+        """Status and `Retry-After` of the answer; its body is not read.
+
+        Raises `UrlMalformed`, `UrlNotHttps`, `AddressForbidden`, `HostUnknown`, `aiohttp.ClientError`, `TimeoutError`.
+        """
+        check_url(url, allow_private=allow_private)
+        session = self._private if allow_private else self._public
+        async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+            return response.status, response.headers.get("Retry-After", "")
+
+
+@asynccontextmanager
+async def open_guarded_http(
+    timeout_seconds: float, context: ssl.SSLContext | None = None, resolver: AbstractResolver | None = None
+) -> AsyncIterator[GuardedHttp]:
+    """Sessions for deliveries. `context` and `resolver` are for tests: another authority, other names."""
+    async with (
+        _session(timeout_seconds, context, resolver or GuardedResolver(allow_private=False)) as public,
+        _session(timeout_seconds, context, GuardedResolver(allow_private=True)) as private,
+    ):
+        yield GuardedHttp(public, private)
+
+
+def _session(
+    timeout_seconds: float, context: ssl.SSLContext | None, resolver: AbstractResolver
+) -> aiohttp.ClientSession:
+    # No cache of names: each connection judges anew. One connection a request: a shop cannot hold ours open.
+    connector = aiohttp.TCPConnector(
+        resolver=resolver, use_dns_cache=False, force_close=True, limit=0, ssl=context if context is not None else True
+    )
+    timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+    return aiohttp.ClientSession(
+        connector=connector,
+        timeout=timeout,
+        trust_env=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+    )
+
+
+def _literal(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def _result(host: str, address: str, port: int) -> ResolveResult:
+    family = AF_INET6 if ":" in address else AddressFamily.AF_INET
+    return ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=0)
