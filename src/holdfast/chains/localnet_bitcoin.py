@@ -26,6 +26,9 @@ _YES, _NO = True, False
 _WARMING_UP, _ALREADY_LOADED, _WALLET_EXISTS, _WALLET_MISSING = -28, -35, -4, -18
 _MATURE_BLOCKS = 101
 """So many blocks and the first reward can be spent."""
+_EXTENSION_HEIGHT = 432
+"""Litecoin's regtest makes no block at this height, where extension blocks begin, unless somebody pegs in."""
+_PEG_IN_UNITS = 1_000_000
 _FEE_STEP_UNITS = 50_000
 
 
@@ -134,7 +137,12 @@ class RegtestNode:
     async def mine(self, blocks: int = 1, to: str | None = None) -> list[str]:
         """Make so many blocks of what waits; rewards go to the wallet, or to an address. Their hashes."""
         address = to or await self.new_address()
-        return await self._rpc.call(list[str], "generatetoaddress", blocks, address)
+        missing = _EXTENSION_HEIGHT - await self.height() if self.network.uri_scheme == "litecoin" else 0
+        if not 0 < missing <= blocks:
+            return await self._rpc.call(list[str], "generatetoaddress", blocks, address)
+        before = await self._rpc.call(list[str], "generatetoaddress", missing - 1, address)
+        await self.send(await self._wallet.call(str, "getnewaddress", "", "mweb"), _PEG_IN_UNITS)
+        return before + await self._rpc.call(list[str], "generatetoaddress", blocks - missing + 1, address)
 
     async def mine_only(self, transactions: Sequence[str] = ()) -> str:
         """Make one block with these transactions (txids that wait, or raw hex) and nothing else. Its hash."""
@@ -261,6 +269,4 @@ def _command(binary: str, data_dir: Path, rpc_port: int, peer_port: int) -> list
     ]  # fmt: skip
     if Path(binary).name == "litecoind":
         command.append("-mempoolreplacement=1")  # off there by default
-        # Extension blocks would start at height 432, and no block can be made from then on before somebody pegs in.
-        command.append("-vbparams=mweb:4000000000:4100000000")
     return command
