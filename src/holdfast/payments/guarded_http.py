@@ -1,7 +1,7 @@
 """HTTP to addresses that merchants choose, without lending them our place in the network (SSRF).
 
 A host name is resolved here, every address it has is judged, and the connection goes to those very addresses: a name
-that answers differently a moment later changes nothing. Redirects are never followed, proxies of the environment not used.
+that answers differently a moment later changes nothing. Redirects are not followed, nor proxies used.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class TooManyEndpoints(Conflict):
 
 
 class PrivateEndpointsForbidden(NotPermitted):
-    """This platform does not deliver into private networks. Use a public address; the operator can allow private ones."""
+    """This platform does not deliver into private networks. Use a public one; the operator can allow others."""
 
     code = "private-endpoints-forbidden"
 

@@ -226,7 +226,7 @@ CREATE TABLE payments.deliveries (
     delivered_at timestamptz,
     created_at   timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX ON payments.deliveries (next_at) WHERE state = 'waiting';
+CREATE INDEX ON payments.deliveries (endpoint_id, next_at, id) WHERE state = 'waiting';
 CREATE INDEX ON payments.deliveries (endpoint_id, id DESC);
 
 CREATE TABLE payments.idempotency (
