@@ -29,6 +29,7 @@ from holdfast.faces.api import (
     merchants,
     networks,
     problems,
+    webhook_endpoints,
 )
 from holdfast.faces.api.edge import BODY_BYTES_MAX, Edge
 from holdfast.faces.api.parts import AllParts
@@ -48,6 +49,7 @@ V1: tuple[Router, ...] = (
     certificate.router,
     networks.router,
     events.router,
+    webhook_endpoints.router,
     attention.router,
 )
 """Every resource of the API."""
