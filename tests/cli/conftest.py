@@ -8,6 +8,7 @@ import pytest_asyncio
 
 from fixtures_cli import SetUp, access, network
 from holdfast.chains.localnet import RegtestNode
+from holdfast.core.certificates import Officer, Quorum
 from holdfast.runtime.database import migrate
 from holdfast.runtime.embedded_database import EmbeddedDatabase, embedded
 from holdfast.runtime.secret_files import write_secret
@@ -24,7 +25,8 @@ async def durable(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Emb
 @pytest.fixture
 def set_up(tmp_path: Path, durable: EmbeddedDatabase, litecoin: RegtestNode) -> SetUp:
     """A good set-up on one network."""
-    (tmp_path / "quorum.json").write_text("{}")
+    officers = tuple(Officer(name, letter * 64) for name, letter in (("ada", "a"), ("bo", "b")))
+    (tmp_path / "quorum.json").write_bytes(Quorum(officers, 2).document())
     write_secret(tmp_path / "secrets" / "webhook.key", "ab" * 32)
     sections: dict[str, dict[str, object]] = {
         "database": {"url": durable.url},

@@ -71,6 +71,16 @@ async def test_nodes_that_disagree_are_named(set_up: SetUp, litecoin: RegtestNod
     assert "different blocks at height" in found.detail
 
 
+async def test_a_quorum_document_that_is_none_is_named(set_up: SetUp) -> None:
+    (set_up.directory / "quorum.json").write_text("{}")
+    found = (await examined(set_up))["quorum"]
+    assert (found.level, "quorum-malformed" in found.detail) == ("fail", True)
+
+
+async def test_a_database_without_a_proven_backup_is_named(set_up: SetUp) -> None:
+    assert "holdfast backup" in (await examined(set_up))["backup"].remedy
+
+
 @pytest.mark.parametrize(
     ("secret", "said"), [("zz" * 32, "not hexadecimal"), ("ab" * 16, "16 bytes"), ("", "secret-file-missing")]
 )
