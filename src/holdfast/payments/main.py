@@ -81,9 +81,9 @@ async def run(zone: str, settings: Settings) -> None:
             if zone == "follower":
                 await follow_all(settings, pool, SYSTEM_CLOCK, stopping)
             else:
-                from holdfast.payments import courier  # the follower never loads what delivers webhooks
+                from holdfast.payments.courier import run as deliver  # the follower never loads it
 
-                await courier.run(settings, pool, SYSTEM_CLOCK, stopping)
+                await deliver(settings, pool, SYSTEM_CLOCK, stopping)
     log.info("stopped")
 
 
