@@ -20,7 +20,7 @@ from holdfast.runtime.embedded_database import (
     EmbeddedDatabase,
     embedded,
 )
-from holdfast.runtime.unprivileged import CHANGE_OF_USER, NOBODY, RootNotDropped
+from holdfast.runtime.unprivileged import AS_NOBODY, NOBODY, RootNotDropped
 
 STARTER = """
 import asyncio, sys
@@ -138,7 +138,7 @@ async def test_root_starts_it_where_namespaces_are_forbidden_too_and_moves_betwe
                 patch.setattr(unprivileged, "NAMESPACE", ("false",))
             unprivileged.forget()
             async with embedded(tmp_path) as database:
-                assert (unprivileged.prefix() == CHANGE_OF_USER) is forbidden
+                assert (unprivileged.prefix() == AS_NOBODY) is forbidden
                 assert (tmp_path / "cluster").stat().st_uid == (NOBODY if forbidden else 0)
                 assert await shown(database.url, "fsync") == "on"
     unprivileged.forget()
@@ -147,7 +147,7 @@ async def test_root_starts_it_where_namespaces_are_forbidden_too_and_moves_betwe
 @as_root
 def test_root_that_cannot_drop_its_rights_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unprivileged, "NAMESPACE", ("false",))
-    monkeypatch.setattr(unprivileged, "CHANGE_OF_USER", ("no-such-program",))
+    monkeypatch.setattr(unprivileged, "AS_NOBODY", ("no-such-program",))
     unprivileged.forget()
     with pytest.raises(RootNotDropped, match="no-such-program"):
         unprivileged.prefix()

@@ -17,7 +17,7 @@ from holdfast.core.errors import Unavailable
 NOBODY = 65534
 NAMESPACE = ("unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--")
 # A change of user clears the signal that `die_with_parent` asked for: setpriv asks again.
-CHANGE_OF_USER = (
+AS_NOBODY = (
     *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--pdeathsig=INT"),
     *("--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override", "--bounding-set=-all,+dac_override"),
     *("--no-new-privs", "--"),
@@ -40,7 +40,7 @@ def give(directory: Path) -> None:
     """Let the program own this directory and all in it, as servers of databases insist: after a change of host, too."""
     if os.geteuid() != 0:
         return
-    owner = NOBODY if prefix() == CHANGE_OF_USER else 0
+    owner = NOBODY if prefix() == AS_NOBODY else 0
     if directory.stat().st_uid == owner:
         return
     for parent, _, names in os.walk(directory):
@@ -58,7 +58,7 @@ def forget() -> None:
 @cache
 def _possible() -> tuple[str, ...]:
     said = ""
-    for way in (NAMESPACE, CHANGE_OF_USER):
+    for way in (NAMESPACE, AS_NOBODY):
         try:
             tried = subprocess.run([*way, "true"], capture_output=True, check=False)  # noqa: S603  constants above
         except FileNotFoundError as error:
