@@ -21,6 +21,7 @@ from typer.core import TyperCommand, TyperGroup
 import holdfast
 from holdfast.core.errors import HoldfastError
 from holdfast.core.states import DEPOSIT_MOVES, INVOICE_MOVES, DepositState, InvoiceReason, InvoiceState
+from holdfast.faces.api.problems import status_of
 from holdfast.faces.cli.main import app
 from holdfast.faces.cli.terminal import Exit
 from holdfast.runtime import metrics
@@ -63,7 +64,8 @@ def errors_page() -> Iterator[str]:
             (base.__name__ for base in error.__mro__[1:] if base is not error and issubclass(base, HoldfastError)), ""
         )
         yield f"## `{error.code}`\n\n{error.title()} {error.remedy()}\n"
-        yield f"`{error.__name__}` ({room(error)}; a {kind}). {again}\n"
+        status = status_of(error)
+        yield f"`{error.__name__}` ({room(error)}; a {kind}). HTTP {status.value}. {again}\n"
 
 
 def moves(title: str, states: type[InvoiceState | DepositState], table: Mapping[Any, frozenset[Any]]) -> Iterator[str]:

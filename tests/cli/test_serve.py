@@ -98,7 +98,7 @@ def directory(made: Path, tmp_path: Path) -> Path:
     shutil.copytree(made, place)
     write_secret(place / "secrets" / "rpc", RPC_PASSWORD)
     config = place / "holdfast.toml"
-    with_password = 'rpc_user = "holdfast", rpc_password_file = "secrets/rpc"'
+    with_password = 'rpcuser = "holdfast", rpcpassword_file = "secrets/rpc"'
     config.write_text(re.sub(r'cookie_file = "[^"]+"', with_password, config.read_text()))
     return place
 

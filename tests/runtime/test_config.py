@@ -28,7 +28,7 @@ finality_depth = 50
 confirmations = [{ below = "0.5", count = 1 }, { below = "10", count = 3 }, { count = 6 }]
 nodes = [
   { url = "http://127.0.0.1:9332", cookie_file = "litecoin.cookie" },
-  { url = "http://10.0.0.2:9332", rpc_user = "holdfast", rpc_password_file = "secrets/rpc" },
+  { url = "http://10.0.0.2:9332", rpcuser = "holdfast", rpcpassword_file = "secrets/rpc" },
 ]
 descriptor = "DESCRIPTOR"
 
@@ -129,7 +129,7 @@ WRONG = [
     ("http://10.0.0.2:9332", "http://hunter2@10.0.0.2:9332", "setting-holds-secret", 15, ""),
     ("http://10.0.0.2:9332", "http://10.0.0.2/?apikey=hunter2", "setting-holds-secret", 15, ""),
     ('url = "http://10.0.0.2:9332", ', "", "settings-contradict", 15, "`url` or `url_file`"),
-    ('rpc_user = "holdfast", ', "", "settings-contradict", 15, "go together"),
+    ('rpcuser = "holdfast", ', "", "settings-contradict", 15, "go together"),
     ('cookie_file = "litecoin.cookie"', 'cookie = "x"', "setting-unknown", 14, "cookie_file"),
     ('"secrets/rpc" },', '"secrets/none" },', "secret-file-missing", 15, "none"),
     ("[d34db33f/48h", "[d34db33/48h", "setting-malformed", 17, "cannot be read"),

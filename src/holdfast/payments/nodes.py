@@ -36,10 +36,10 @@ def open_one(network: Network, settings: NodeSettings, number: int) -> Node:
     url = _url(settings, name)
     match network:
         case BitcoinNetwork():
-            access = BitcoinAccess(url, settings.cookie_file, settings.rpc_user, settings.rpc_password_file, name)
+            access = BitcoinAccess(url, settings.cookie_file, settings.rpcuser, settings.rpcpassword_file, name)
             return BitcoinNode(access, network)
         case EvmNetwork():
-            credentials = Credentials(settings.cookie_file, settings.rpc_user, settings.rpc_password_file)
+            credentials = Credentials(settings.cookie_file, settings.rpcuser, settings.rpcpassword_file)
             return EvmNode(url, network, name=name, credentials=credentials)
         case never:
             assert_never(never)

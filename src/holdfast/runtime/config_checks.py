@@ -55,8 +55,8 @@ def secret_files(settings: Settings) -> Iterator[tuple[SettingPath, Path]]:
             at: SettingPath = ("networks", name, "nodes", index)
             if node.url_file:
                 yield (*at, "url_file"), node.url_file
-            if node.rpc_password_file:
-                yield (*at, "rpc_password_file"), node.rpc_password_file
+            if node.rpcpassword_file:
+                yield (*at, "rpcpassword_file"), node.rpcpassword_file
 
 
 def _check_files(source: Source, settings: Settings) -> None:
@@ -139,10 +139,10 @@ def _check_node(source: Source, at: SettingPath, node: NodeSettings) -> None:
         raise SettingsContradict(f"{source.where(at)}: a node needs `url` or `url_file`, not both")
     if node.url is not None:
         _url(source, (*at, "url"), node.url, ("http", "https"))
-    if (node.rpc_user is None) != (node.rpc_password_file is None):
-        raise SettingsContradict(f"{source.where(at)}: `rpc_user` and `rpc_password_file` go together")
-    if node.cookie_file and node.rpc_user:
-        raise SettingsContradict(f"{source.where(at)}: keep `cookie_file` or `rpc_user`, not both")
+    if (node.rpcuser is None) != (node.rpcpassword_file is None):
+        raise SettingsContradict(f"{source.where(at)}: `rpcuser` and `rpcpassword_file` go together")
+    if node.cookie_file and node.rpcuser:
+        raise SettingsContradict(f"{source.where(at)}: keep `cookie_file` or `rpcuser`, not both")
 
 
 def _check_confirmations(source: Source, at: SettingPath, settings: NetworkSettings) -> None:

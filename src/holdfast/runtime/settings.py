@@ -108,8 +108,8 @@ class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     cookie_file: Annotated[
         Path | None, Meta(description="The `.cookie` file that a Bitcoin-family node writes at its start.")
     ] = None
-    rpc_user: Annotated[str | None, Meta(description="RPC user, where the node has no cookie file.")] = None
-    rpc_password_file: Annotated[
+    rpcuser: Annotated[str | None, Meta(description="RPC user, where the node has no cookie file.")] = None
+    rpcpassword_file: Annotated[
         Path | None, Meta(description="File with the RPC user's password; only its owner may read it.")
     ] = None
 
