@@ -37,7 +37,7 @@ class Operation:
     errors: Sequence[tuple[str, Sequence[str]]]
 
 
-def documents(settings: Settings, routers: Sequence[Router]) -> Router:
+def documents(settings: Settings, routers: tuple[Router, ...]) -> Router:
     """The three routes."""
     made = document(routers, settings.api.public_url.rstrip("/"))
     encoded = msgspec.json.encode(made)

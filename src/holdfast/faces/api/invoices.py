@@ -36,8 +36,9 @@ from holdfast.payments.invoicing import (
     InvoiceNotPayable,
     ReferenceTaken,
 )
-from holdfast.payments.rates import RateUnavailable
+from holdfast.payments.rates import RatesDisagree, RateStale, RateUnavailable
 
+RATE_ERRORS = (RateUnavailable, RateStale, RatesDisagree)
 ADDRESS_ERRORS = (MerchantNotCertified, MerchantClosed, IndexesUsedUp)
 
 
@@ -48,7 +49,7 @@ ADDRESS_ERRORS = (MerchantNotCertified, MerchantClosed, IndexesUsedUp)
     guards=[allow(Scope.INVOICES_WRITE)],
     responses=refuses(
         *KEY_ERRORS, *ONCE_ERRORS, InvoiceMalformed, CurrencyUnknown, AssetNotListed, AssetNotAccepted, ReferenceTaken,
-        *ADDRESS_ERRORS, RateUnavailable,
+        *ADDRESS_ERRORS, *RATE_ERRORS,
     ),
 )  # fmt: skip
 async def create_invoice(
@@ -112,7 +113,7 @@ async def list_invoices(  # noqa: PLR0913  one query parameter each
         AssetNotAccepted,
         InvoiceNotPayable,
         *ADDRESS_ERRORS,
-        RateUnavailable,
+        *RATE_ERRORS,
     ),
 )
 async def create_quote(

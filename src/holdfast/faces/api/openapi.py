@@ -7,7 +7,7 @@ of a body is what the decoder enforces (unknown fields, patterns, lengths).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from typing import Any, get_args
@@ -43,7 +43,8 @@ the same request again.
 """
 
 
-def document(routers: Sequence[Router], public_url: str) -> dict[str, Any]:
+@cache
+def document(routers: tuple[Router, ...], public_url: str) -> dict[str, Any]:
     """The whole document."""
     config = OpenAPIConfig(
         title="Holdfast",
