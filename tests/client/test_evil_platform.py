@@ -65,7 +65,8 @@ VAULT = vault(SECRETS)
 STOLEN = deposit_address(LITECOIN, vault([*THIEVES, SECRETS[0]]), 7)
 CERTIFICATE = Certificate(
     "mer_1", KEY, b"r" * 32,
-    (Grant(LITECOIN.id, VAULT, ((0, 1000),)), Grant(ETHEREUM.id, FACTORY, ((0, 1000),))), Tariff(0), 3, datetime.now(UTC) + timedelta(days=30),
+    (Grant(LITECOIN.id, VAULT, ((0, 1000),)), Grant(ETHEREUM.id, FACTORY, ((0, 1000),))),
+    Tariff(0), 3, datetime.now(UTC) + timedelta(days=30),
 )  # fmt: skip
 
 
