@@ -1,16 +1,21 @@
 """The real application over a real database, called as over HTTP; and the same as a process of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from secrets import token_bytes, token_hex
 from typing import Any
 
 import httpx
 import msgspec
+import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fixtures_payments import TestClock, anvil_settings, bitcoin_settings
@@ -20,6 +25,8 @@ from holdfast.faces.api.edge import Edge
 from holdfast.faces.api.main import open_parts
 from holdfast.faces.api.parts import AllParts
 from holdfast.faces.api.rate_limits import RateLimit
+from holdfast.faces.bench.front import free_port
+from holdfast.faces.cli.config_text import config_text
 from holdfast.payments import api_keys
 from holdfast.payments.api_keys import MERCHANT_SCOPES, KeyRequest
 from holdfast.runtime.settings import (
@@ -92,17 +99,12 @@ class Front:
         made = await self.call("POST", "/v1/merchants", {"name": name, **keys}, key=self.operator)
         assert made.status_code == 201, made.text
         merchant = made.json()
-        handed_in = self.signed(msgspec.convert(merchant["request"], bytes, strict=False))
+        handed_in = certificate_of(self.officers, msgspec.convert(merchant["request"], bytes, strict=False))
         done = await self.call("PUT", f"/v1/merchants/{merchant['id']}/certificate", handed_in, key=self.operator)
         assert done.status_code == 200, done.text
         member = Member(merchant["id"], await self.key_for(merchant["id"], MERCHANT_SCOPES))
         self.merchants.append(member)
         return member
-
-    def signed(self, document: bytes, signers: int = 2) -> dict[str, Any]:
-        """A certificate with the officers' signatures, as it is handed in."""
-        signatures = [Signature(_public(one), one.sign(signing_input(document)).hex()) for one in self.officers]
-        return {"document": document, "signatures": signatures[:signers]}
 
     async def key_for(self, merchant_id: str | None, scopes: Any) -> str:
         """An API key, made beside the API."""
@@ -182,3 +184,95 @@ async def _lifespan(app: Edge) -> AsyncIterator[None]:
 
 def _public(key: Ed25519PrivateKey) -> str:
     return key.public_key().public_bytes_raw().hex()
+
+
+@dataclass
+class Served:
+    """The application as a process of its own, and its operator's key."""
+
+    url: str
+    operator: str
+    process: subprocess.Popen[bytes]
+    officers: list[Ed25519PrivateKey]
+    settings: Settings
+
+    def call(
+        self, method: str, path: str, body: Any = None, *, key: str | None = None, **headers: str
+    ) -> httpx.Response:
+        """One request over a real connection, by default with the operator's key."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent |= {"Authorization": f"Bearer {key or self.operator}", "Idempotency-Key": token_hex(8)}
+        content = None if body is None else msgspec.json.encode(body)
+        if content is not None:
+            sent["Content-Type"] = "application/json"
+        return httpx.request(method, self.url + path, content=content, headers=sent, timeout=20)
+
+    def enrol(self, name: str = "Corner Books") -> Member:
+        """A merchant enrolled and certified, with a key that may do everything of his."""
+        keys = {"key": token_bytes(32).hex(), "recovery_key": token_bytes(32).hex()}
+        merchant = self.call("POST", "/v1/merchants", {"name": name, **keys}).raise_for_status().json()
+        handed_in = certificate_of(self.officers, msgspec.convert(merchant["request"], bytes, strict=False))
+        self.call("PUT", f"/v1/merchants/{merchant['id']}/certificate", handed_in).raise_for_status()
+        expires = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+        wanted = {"name": "test", "scopes": sorted(MERCHANT_SCOPES), "expires_at": expires}
+        made = self.call("POST", "/v1/api-keys", wanted, Holdfast_Merchant=merchant["id"]).raise_for_status()
+        return Member(merchant["id"], made.json()["secret"])
+
+
+@contextmanager
+def serve(directory: Path, url: str, *, workers: int = 1, **changes: Any) -> Iterator[Served]:
+    """Run `python -m holdfast.faces.api.main` on this database until the end of the block."""
+    settings, officers = settings_for(directory, url, **changes)
+    port = free_port()
+    networks = {name: _written(network) for name, network in settings.networks.items()}
+    sections = {
+        "database": {"url": url},
+        "api": {"port": port, "public_url": f"http://127.0.0.1:{port}", "requests_per_minute": 0, "workers": workers},
+        "rates": {"sources": [], "fixed": settings.rates.fixed},
+        "webhooks": {"key_file": "webhook.key"},
+        "logs": {"level": "warning"},
+    }
+    config = directory / "holdfast.toml"
+    config.write_text(config_text({"quorum_file": "quorum.json"}, sections, networks))
+    with psycopg.connect(url) as conn:
+        operator = f"hf_op{token_hex(4)}_{token_hex(16)}"
+        conn.execute(
+            """
+            INSERT INTO payments.api_keys (id, name, secret_hash, scopes, expires_at)
+            VALUES (%s, 'operator', %s, '{operator}', now() + interval '1 day')
+            """,
+            (f"key_{operator.split('_')[1]}", sha256(operator.split("_")[2].encode()).digest()),
+        )
+    argv = [sys.executable, "-m", "holdfast.faces.api.main", "--config", str(config)]
+    with subprocess.Popen(argv) as process:  # noqa: S603  our own module
+        served = Served(f"http://127.0.0.1:{port}", operator, process, officers, settings)
+        try:
+            _wait_until_it_answers(served)
+            yield served
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+def _wait_until_it_answers(served: Served) -> None:
+    for _ in range(200):
+        assert served.process.poll() is None, f"the server ended with {served.process.returncode}"
+        try:
+            httpx.get(f"{served.url}/health").raise_for_status()
+        except httpx.TransportError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError("the server does not answer")
+
+
+def _written(network: NetworkSettings) -> dict[str, Any]:
+    """A network's settings as the file has them."""
+    names = ("nodes", "finality_depth", "confirmations", "descriptor", "factory", "implementation", "vault", "tokens")
+    return {name: getattr(network, name) for name in names if getattr(network, name)}
+
+
+def certificate_of(officers: list[Ed25519PrivateKey], document: bytes, signers: int = 2) -> dict[str, Any]:
+    """A certificate with officers' signatures, as it is handed in."""
+    signatures = [Signature(_public(one), one.sign(signing_input(document)).hex()) for one in officers]
+    return {"document": document, "signatures": signatures[:signers]}

@@ -7,13 +7,13 @@ from typing import Annotated
 
 from litestar import Router, get
 from litestar.params import QueryParameter
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, ValidationError, convert
 
 from holdfast.core.errors import BadInput
 from holdfast.core.money import AssetId, format_units
 from holdfast.faces.api.callers import KEY_ERRORS, allow
 from holdfast.faces.api.parts import ApiRequest, Parts
-from holdfast.faces.api.problems import refuses
+from holdfast.faces.api.problems import RequestMalformed, refuses
 from holdfast.faces.api.shapes import UnitsText
 from holdfast.payments import accounts
 from holdfast.payments.accounts import AssetBalance
@@ -57,17 +57,29 @@ class BalancesBody(Struct, frozen=True):
 async def get_balances(
     request: ApiRequest,
     parts: Parts,
-    at: Annotated[datetime | None, QueryParameter(description="As of this time; left out: now.")] = None,
+    at: Annotated[
+        str | None,
+        QueryParameter(format="date-time", max_length=40, description="As of this time (RFC 3339); left out: now."),
+    ] = None,
 ) -> BalancesBody:
     """What you have of each asset, now or as of any time."""
-    if at is not None and at.tzinfo is None:
-        raise TimeWithoutZone(at.isoformat())
+    moment = None if at is None else _moment(at)
     merchant = request.auth.owner
     async with parts.pool.connection() as conn, conn.transaction():
         found = await accounts.balances(conn, merchant)
-        if at is not None:
-            found = [await accounts.balance_at(conn, merchant, one.asset, at) for one in found]
-    return BalancesBody(at, [_shown(parts.desk.catalogue, one) for one in found])
+        if moment is not None:
+            found = [await accounts.balance_at(conn, merchant, one.asset, moment) for one in found]
+    return BalancesBody(moment, [_shown(parts.desk.catalogue, one) for one in found])
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = convert(text, datetime)
+    except ValidationError:
+        raise RequestMalformed(f"at: {text[:40]!r} is no RFC 3339 time") from None
+    if moment.tzinfo is None:
+        raise TimeWithoutZone(text)
+    return moment
 
 
 def _shown(catalogue: Catalogue, balance: AssetBalance) -> BalanceBody:

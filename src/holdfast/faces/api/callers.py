@@ -10,17 +10,19 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from hashlib import sha256
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, NamedTuple, get_args, get_origin
 
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
+from litestar.params import QueryParameter
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from holdfast.core.errors import BadInput, HoldfastError, NotPermitted
-from holdfast.faces.api.problems import ApiKeyMissing, RateLimited
+from holdfast.faces.api.problems import ApiKeyMissing, RateLimited, RequestMalformed
 from holdfast.faces.api.rate_limits import RateLimit, Verdict
 from holdfast.payments import api_keys
 from holdfast.payments.api_keys import Caller, Scope, ScopeMissing
@@ -161,14 +163,48 @@ class Allow:
     scope: Scope | None
     whose: Whose
 
-    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
         """Let the caller in, or raise what `Doorkeeper.let_in` raises, `ScopeMissing`, `OperatorOnly` and so on."""
         doorkeeper: Doorkeeper = connection.app.state.doorkeeper
         if self.whose is Whose.NOBODY:
             doorkeeper.count_stranger(connection)
             return
         caller = await doorkeeper.let_in(connection)
+        if connection.scope["query_string"]:
+            _check_query(connection, handler)
         connection.scope["auth"] = acting(self, caller, connection.headers.get(MERCHANT_HEADER.lower()))
+
+
+class _Query(NamedTuple):
+    """What a query parameter takes."""
+
+    many: bool
+    text: bool
+
+
+def _check_query(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """A misspelt filter would show more than was asked for: raises `RequestMalformed` for what is no parameter."""
+    known = _query_of(handler)
+    given = connection.query_params
+    for name in given:
+        if name not in known:
+            raise RequestMalformed(f"there is no query parameter {name[:60]!r} here")
+        values = given.getall(name)
+        if len(values) > 1 and not known[name].many:
+            raise RequestMalformed(f"the query parameter {name} takes one value")
+        if not known[name].text and any(value.lower() == "null" for value in values):
+            raise RequestMalformed(f"the query parameter {name} takes no null; leave it out")
+
+
+@cache
+def _query_of(handler: BaseRouteHandler) -> dict[str, _Query]:
+    known = {}
+    for given in handler.parsed_fn_signature.parameters.values():
+        if isinstance(given.kwarg_definition, QueryParameter):
+            kinds = (given.annotation, *get_args(given.annotation))
+            many = any(get_origin(kind) is list for kind in kinds)
+            known[given.kwarg_definition.name or given.name] = _Query(many, str in kinds)
+    return known
 
 
 def acting(allow: Allow, caller: Caller, named: str | None) -> Acting:

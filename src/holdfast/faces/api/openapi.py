@@ -95,6 +95,8 @@ def _complete(path: dict[str, Any], handler: HTTPRouteHandler, schemas: dict[str
             continue
         operation = path[method.lower()]
         operation.pop("deprecated", None)
+        for parameter in operation.get("parameters", ()):
+            _without_null(parameter["schema"])
         allowed = allow_of(handler)
         if allowed is not None and allowed.scope is not None:
             operation["x-scope"] = allowed.scope.value
@@ -106,6 +108,14 @@ def _complete(path: dict[str, Any], handler: HTTPRouteHandler, schemas: dict[str
             operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": reference}}}
         else:
             operation.pop("requestBody", None)
+
+
+def _without_null(schema: dict[str, Any]) -> None:
+    """A parameter that may be left out cannot be null in a URL, whatever Python's type says."""
+    kinds = [one for one in schema.get("oneOf", ()) if one != {"type": "null"}]
+    if len(kinds) == 1:
+        del schema["oneOf"]
+        schema.update(kinds[0])
 
 
 _MERCHANT_PARAMETER = {
