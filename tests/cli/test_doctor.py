@@ -1,18 +1,23 @@
 """`holdfast doctor` on a good set-up, and on each kind of broken one: every fault shows what to do."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
+from aiohttp import web
 
 from fixtures_cli import SetUp, access, holdfast, network
 from holdfast.chains.localnet import RegtestNode, free_port, litecoin_regtest
 from holdfast.chains.port import Header
 from holdfast.core.networks import known_network
-from holdfast.faces.cli import doctor, doctor_checks, doctor_database, doctor_nodes
+from holdfast.faces.cli import doctor, doctor_checks, doctor_database, doctor_nodes, doctor_rates
 from holdfast.faces.cli.findings import Finding
+from holdfast.payments import rate_sources
 from holdfast.runtime.clock import SYSTEM_CLOCK
 from holdfast.runtime.config import load
 from holdfast.runtime.embedded_database import SUPERUSER, EmbeddedDatabase
@@ -126,6 +131,50 @@ async def test_a_database_that_may_forget_is_named(set_up: SetUp, durable: Embed
             connection.execute("ALTER ROLE holdfast_platform RESET synchronous_commit")
     assert found.level == "fail"
     assert "synchronous_commit" in found.remedy
+
+
+@asynccontextmanager
+async def price_server(prices: dict[str, str]) -> AsyncIterator[str]:
+    """Answers as Bitstamp does, under each of these paths."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"last": prices[request.path.split("/")[1]]})
+
+    application = web.Application()
+    application.router.add_get("/{tail:.*}", answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("prices", "level", "said"),
+    [
+        ({"one": "85.00", "two": "85.10"}, "ok", "2 of 2 sources agree"),
+        ({"one": "85.00", "two": "120"}, "fail", "rates-disagree"),
+        ({"one": "85.00"}, "fail", "rate-unavailable"),
+    ],
+)
+async def test_sources_of_rates_are_asked_and_compared(
+    set_up: SetUp, monkeypatch: pytest.MonkeyPatch, prices: dict[str, str], level: str, said: str
+) -> None:
+    set_up.sections["rates"] = {"sources": ["bitstamp", "bitfinex"], "sources_min": 2, "symbols": {"rLTC": "LTC"}}
+    monkeypatch.setitem(rate_sources.ADAPTERS, "bitfinex", rate_sources.ADAPTERS["bitstamp"])
+    async with price_server(prices) as url:
+        bases = {"bitstamp": f"{url}/one", "bitfinex": f"{url}/two"}
+        monkeypatch.setattr(doctor_rates, "open_sources", partial(rate_sources.open_sources, bases=bases))
+        found = await examined(set_up)
+    assert (found["rates"].level, said in found["rates"].detail) == (level, True), found["rates"]
+    assert found["rates from bitstamp"].level == "ok"
+
+
+async def test_a_source_of_rates_that_does_not_exist_is_named(set_up: SetUp) -> None:
+    set_up.sections["rates"] = {"sources": ["crakken", "coinbase", "kraken"]}
+    assert "rate-source-unknown" in (await examined(set_up))["rates"].detail
 
 
 @pytest.mark.parametrize(("seconds", "level"), [(0.5, "ok"), (3, "warn"), (60, "fail")])
