@@ -18,6 +18,8 @@ import httpx
 import pytest
 
 from fixtures_cli import holdfast
+from holdfast.faces.cli.local_setup import ANVIL_KEY
+from holdfast.runtime.secret_files import write_secret
 
 pytestmark = [pytest.mark.node, pytest.mark.slow, pytest.mark.xdist_group("cli")]
 
@@ -112,6 +114,16 @@ def test_an_invoice_is_paid_and_settled(shop: Path, api: httpx.Client, symbol: s
 def test_doctor_finds_nothing_wrong_with_it(shop: Path) -> None:
     done = holdfast("doctor", "--config", shop / "holdfast.toml", "--json")
     assert json.loads(done.out)["ok"], done.out
+
+
+def test_the_vaults_contracts_are_deployed_once_and_only_for_their_own_officers(shop: Path, tmp_path: Path) -> None:
+    write_secret(tmp_path / "gas.key", ANVIL_KEY.hex())
+    files = [shop / "officers" / f"officer-{number}.json" for number in (1, 2, 3)]
+    given = ("--gas-key-file", tmp_path / "gas.key", "--config", shop / "holdfast.toml")
+    done = holdfast("deploy", "anvil", *files, *given, "--json")
+    assert json.loads(done.out)["made"] == [], "localnet has deployed them"
+    assert "not-deployable" in holdfast("deploy", "anvil", *reversed(files), *given).err
+    assert "not-deployable" in holdfast("deploy", "litecoin-regtest", *files, *given).err
 
 
 def test_it_is_backed_up_and_restored_elsewhere(shop: Path, tmp_path: Path) -> None:

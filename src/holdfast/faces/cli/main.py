@@ -11,7 +11,21 @@ from typing import Annotated
 import typer
 
 from holdfast.core.errors import HoldfastError
-from holdfast.faces.cli import backup, bench, demo, doctor, init, keys, localnet, merchant, migrate, pay, serve, vault
+from holdfast.faces.cli import (
+    backup,
+    bench,
+    demo,
+    deploy,
+    doctor,
+    init,
+    keys,
+    localnet,
+    merchant,
+    migrate,
+    pay,
+    serve,
+    vault,
+)
 from holdfast.faces.cli.terminal import Exit, JsonOption, emit, report, say
 
 app = typer.Typer(
@@ -33,6 +47,7 @@ app.command("backup", rich_help_panel=KEEP)(backup.backup)
 app.command("restore", rich_help_panel=KEEP)(backup.restore)
 app.add_typer(merchant.app, name="merchant", rich_help_panel=PEOPLE)
 app.add_typer(vault.app, name="vault", rich_help_panel=PEOPLE)
+app.command("deploy", rich_help_panel=START)(deploy.deploy)
 app.add_typer(keys.app, name="keys", rich_help_panel=PEOPLE)
 app.command("localnet", rich_help_panel=TRY)(localnet.localnet)
 app.command("pay", rich_help_panel=TRY)(pay.pay)
