@@ -1,24 +1,35 @@
 """Where a webhook may go: a table of hostile URLs and addresses, and names that change their mind."""
 
+import ssl
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
-from socket import AF_INET, AddressFamily
+from pathlib import Path
+from socket import AF_INET, SOCK_STREAM, AddressFamily
 
 import aiohttp
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
+from holdfast.payments import guarded_http
 from holdfast.payments.guarded_http import (
     AddressForbidden,
-    GuardedResolver,
     HostUnknown,
     UrlMalformed,
     UrlNotHttps,
     check_url,
+    guarded_socket,
     is_forbidden,
     open_guarded_http,
+    system_look_up,
 )
 
 
@@ -59,6 +70,15 @@ def test_a_plain_public_address_is_not(address: str) -> None:
         ("https://[::1/", UrlMalformed),
         ("https://shöp.example/", UrlMalformed),
         ("https://shop.example/" + "x" * 500, UrlMalformed),
+        ("https://2130706433/", UrlMalformed),
+        ("https://0x7f000001/", UrlMalformed),
+        ("https://0177.0.0.1/", UrlMalformed),
+        ("https://127.1/", UrlMalformed),
+        ("https://127.0.0.1./", UrlMalformed),
+        ("https://127%2e0.0.1/", UrlMalformed),
+        ("https://shop..example/", UrlMalformed),
+        ("https://" + "a" * 64 + ".example/", UrlMalformed),
+        ("https://" + "a." * 127 + "example/", UrlMalformed),
         ("https://127.0.0.1/", AddressForbidden),
         ("https://[::1]/", AddressForbidden),
         ("https://[::ffff:169.254.169.254]/latest/meta-data", AddressForbidden),
@@ -77,67 +97,143 @@ def test_an_endpoint_that_may_be_private_may_be_plain_and_local_and_nothing_else
             check_url(url, allow_private=True)
 
 
-class ChangingNames(GuardedResolver):
-    """A resolver whose names answer what the test wants, and something else the next time (DNS rebinding)."""
+class ChangingNames:
+    """Answers what the test wants, and something else the next time (DNS rebinding)."""
 
     def __init__(self, *answers: list[str]) -> None:
-        super().__init__(allow_private=False)
         self.answers = list(answers)
+        self.asked: list[str] = []
 
-    async def look_up(self, host: str, port: int, family: AddressFamily) -> list[str]:
+    async def __call__(self, host: str, port: int, family: AddressFamily) -> list[str]:
+        self.asked.append(host)
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
 @dataclass
 class Inside:
-    """A server in the private network, which nobody may reach."""
+    """A server in the private network, which nobody may reach; `secure_port` speaks TLS as `shop.example`."""
 
+    trusting: ssl.SSLContext
     port: int = 0
+    secure_port: int = 0
     reached: list[str] = field(default_factory=list)
+    hosts: list[str] = field(default_factory=list)
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         self.reached.append(request.path)
+        self.hosts.append(request.host)
         if request.path == "/away":
-            return web.Response(status=302, headers={"Location": "/inside"})
+            return web.Response(status=302, headers={"Location": "http://169.254.169.254/latest/meta-data"})
+        if request.path == "/flood":
+            return await self.flood(request)
         return web.Response(status=204, headers={"Retry-After": "7"})
+
+    async def flood(self, request: web.Request) -> web.StreamResponse:
+        """A body without an end."""
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            while True:
+                await response.write(b"x" * 65_536)
+        return response
 
 
 @pytest_asyncio.fixture
-async def inside() -> AsyncIterator[Inside]:
-    server = Inside()
+async def inside(tmp_path: Path) -> AsyncIterator[Inside]:
+    certificate = certificate_of("shop.example", tmp_path)
+    server = Inside(ssl.create_default_context(cafile=certificate))
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    serving.load_cert_chain(certificate)
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", server.answer)
     runner = web.AppRunner(application)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    server.port = runner.addresses[0][1]
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=serving).start()
+    server.port, server.secure_port = (address[1] for address in runner.addresses)
     yield server
     await runner.cleanup()
 
 
+def certificate_of(name: str, directory: Path) -> Path:
+    """A file with a key and its self-signed certificate for a name."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(who)
+        .issuer_name(who)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, SHA256())
+    )
+    path = directory / "server.pem"
+    plain = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(key.private_bytes(*plain) + certificate.public_bytes(Encoding.PEM))
+    return path
+
+
 @pytest.mark.parametrize("answers", [["127.0.0.1"], ["8.8.8.8", "127.0.0.1"], ["fe80::1"], ["64:ff9b::7f00:1"]])
 async def test_a_name_with_any_forbidden_address_is_not_connected_to(inside: Inside, answers: list[str]) -> None:
-    async with open_guarded_http(2, resolver=ChangingNames(answers)) as http:
+    async with open_guarded_http(2, look_up=ChangingNames(answers)) as http:
         with pytest.raises(AddressForbidden):
             await http.post(f"https://shop.example:{inside.port}/hook", b"{}", {}, allow_private=False)
     assert inside.reached == []
 
 
-async def test_the_connection_goes_to_the_address_that_was_judged_and_names_are_judged_each_time() -> None:
-    resolver = ChangingNames(["8.8.8.8"], ["127.0.0.1"])
-    found = await resolver.resolve("shop.example", 443, AF_INET)
-    # What is connected to is the address itself, so a second question cannot change it.
-    assert [(one["host"], one["hostname"]) for one in found] == [("8.8.8.8", "shop.example")]
+async def test_a_name_that_changes_after_it_was_judged_changes_nothing(inside: Inside) -> None:
+    """Only the first answer leads to the server: a second question before connecting would fail the attempt."""
+    names = ChangingNames(["127.0.0.1"], ["203.0.113.1"])
+    async with open_guarded_http(2, inside.trusting, names) as http:
+        url = f"https://shop.example:{inside.secure_port}/hook"
+        assert await http.post(url, b"{}", {}, allow_private=True) == (204, "7")
+    # The certificate is checked for the name, not for the address, and the shop sees its own name.
+    assert (names.asked, inside.hosts) == (["shop.example"], [f"shop.example:{inside.secure_port}"])
+
+
+async def test_a_name_is_judged_at_each_attempt(inside: Inside) -> None:
+    names = ChangingNames(["2001:db8::1"], ["127.0.0.1"], ["10.0.0.1"])
+    async with open_guarded_http(2, inside.trusting, names) as http:
+        for _ in range(3):
+            with pytest.raises(AddressForbidden):
+                await http.post(f"https://shop.example:{inside.secure_port}/", b"{}", {}, allow_private=False)
+    assert (len(names.asked), inside.reached) == (3, [])
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.1", "2130706433", "169.254.169.254", "shop.example"])
+def test_no_socket_is_made_for_an_address_that_was_not_judged(address: str) -> None:
     with pytest.raises(AddressForbidden):
-        await resolver.resolve("shop.example", 443, AF_INET)
+        guarded_socket((AF_INET, SOCK_STREAM, 0, "", (address, 443)))
+
+
+async def test_a_connection_to_a_literal_address_is_judged_where_it_is_made(
+    inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Literal addresses never meet the resolver: the socket is the last guard, whatever became of the others."""
+    monkeypatch.setattr(guarded_http, "check_url", lambda url, **_: url)
+    async with open_guarded_http(2) as http:
+        with pytest.raises(AddressForbidden):
+            await http.post(f"https://127.0.0.1:{inside.port}/", b"{}", {}, allow_private=False)
+    assert inside.reached == []
+
+
+async def test_a_body_without_an_end_is_not_read(inside: Inside) -> None:
+    async with open_guarded_http(5) as http:
+        status, _ = await http.post(f"http://127.0.0.1:{inside.port}/flood", b"{}", {}, allow_private=True)
+    assert status == 200
 
 
 async def test_a_name_without_an_address_is_named() -> None:
-    async with open_guarded_http(2, resolver=ChangingNames([])) as http:
+    async with open_guarded_http(2, look_up=ChangingNames([])) as http:
         with pytest.raises(HostUnknown):
             await http.post("https://shop.example/hook", b"{}", {}, allow_private=False)
-    with pytest.raises(HostUnknown):
-        await GuardedResolver(allow_private=False).resolve("no-such-name.invalid", 443)
+    for name in ("no-such-name.invalid", "label..empty"):
+        with pytest.raises(HostUnknown):
+            await system_look_up(name, 443, AF_INET)
 
 
 async def test_a_redirect_is_an_answer_and_is_not_followed(inside: Inside) -> None:

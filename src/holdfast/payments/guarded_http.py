@@ -1,20 +1,25 @@
 """HTTP to addresses that merchants choose, without lending them our place in the network (SSRF).
 
 A host name is resolved here, every address it has is judged, and the connection goes to those very addresses: a name
-that answers differently a moment later changes nothing. Redirects are not followed, nor proxies used.
+that answers differently a moment later changes nothing. The address is judged again where the socket is made, so that
+no spelling of a host leads past the resolver. Redirects are not followed, nor proxies used.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
+import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from socket import AF_INET6, AF_UNSPEC, SOCK_STREAM, AddressFamily, gaierror
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp import AddrInfoType, SocketFactoryType
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from holdfast.core.errors import BadInput, NotPermitted, Unavailable
@@ -25,6 +30,14 @@ TRANSLATED = tuple(
     ip_network(text) for text in ("::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16")
 )
 SITE_LOCAL = ip_network("fec0::/10")
+# The last label is no number, nor `0x…`: other programs would read such a name as an IPv4 address (WHATWG URL).
+NAME = re.compile(
+    r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*(?!0x|[0-9]+\.?$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.?"
+)
+NAME_LENGTH_MAX = 253
+
+LookUp: TypeAlias = Callable[[str, int, AddressFamily], Awaitable[list[str]]]
+"""The addresses that a name has. Raises `HostUnknown`."""
 
 
 class UrlMalformed(BadInput):
@@ -67,6 +80,8 @@ def check_url(url: str, *, allow_private: bool) -> str:
     if parts.scheme != "https" and not (allow_private and parts.scheme == "http"):
         raise UrlNotHttps(url[:120]) if parts.scheme == "http" else UrlMalformed(url[:120])
     address = _literal(host)
+    if address is None and (len(host) > NAME_LENGTH_MAX or not NAME.fullmatch(host)):
+        raise UrlMalformed(f"{host[:120]} is neither a name nor an address as they are written")
     if address is not None and not allow_private and is_forbidden(address):
         raise AddressForbidden(host)
     return url
@@ -81,15 +96,25 @@ def is_forbidden(address: IPv4Address | IPv6Address) -> bool:
     return not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified
 
 
+async def system_look_up(host: str, port: int, family: AddressFamily) -> list[str]:
+    """What the system's resolver says, asked each time. Raises `HostUnknown`."""
+    try:
+        infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=SOCK_STREAM, family=family)
+    except (gaierror, UnicodeError) as error:
+        raise HostUnknown(f"{host[:120]}: {error}") from None
+    return list(dict.fromkeys(str(info[4][0]) for info in infos))
+
+
 class GuardedResolver(AbstractResolver):
     """Resolves a name and refuses it when any of its addresses is forbidden."""
 
-    def __init__(self, *, allow_private: bool) -> None:
+    def __init__(self, look_up: LookUp, *, allow_private: bool) -> None:
+        self._look_up = look_up
         self._allow_private = allow_private
 
     async def resolve(self, host: str, port: int = 0, family: AddressFamily = AF_UNSPEC) -> list[ResolveResult]:
         """The addresses of a name, all judged. Raises `AddressForbidden`, `HostUnknown`."""
-        found = await self.look_up(host, port, family)
+        found = await self._look_up(host, port, family)
         if not found:
             raise HostUnknown(host)
         if not self._allow_private:
@@ -98,16 +123,17 @@ class GuardedResolver(AbstractResolver):
                     raise AddressForbidden(f"{host} is {address}")
         return [_result(host, address, port) for address in found]
 
-    async def look_up(self, host: str, port: int, family: AddressFamily) -> list[str]:
-        """What the system's resolver says. Raises `HostUnknown`."""
-        try:
-            infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=SOCK_STREAM, family=family)
-        except gaierror as error:
-            raise HostUnknown(f"{host}: {error.strerror}") from None
-        return list(dict.fromkeys(str(info[4][0]) for info in infos))
-
     async def close(self) -> None:
         """Nothing is kept open."""
+
+
+def guarded_socket(info: AddrInfoType) -> socket.socket:
+    """A socket for an address that may be connected to. Raises `AddressForbidden`."""
+    family, kind, protocol, _, target = info
+    address = _literal(str(target[0]))
+    if address is None or is_forbidden(address):
+        raise AddressForbidden(str(target[0]))
+    return socket.socket(family, kind, protocol)
 
 
 class GuardedHttp:
@@ -130,27 +156,34 @@ class GuardedHttp:
 
 @asynccontextmanager
 async def open_guarded_http(
-    timeout_seconds: float, context: ssl.SSLContext | None = None, resolver: AbstractResolver | None = None
+    timeout_seconds: float, context: ssl.SSLContext | None = None, look_up: LookUp = system_look_up
 ) -> AsyncIterator[GuardedHttp]:
-    """Sessions for deliveries. `context` and `resolver` are for tests: another authority, other names."""
+    """Sessions for deliveries. `context`: whom TLS trusts, `look_up`: who knows the names (the system)."""
     async with (
-        _session(timeout_seconds, context, resolver or GuardedResolver(allow_private=False)) as public,
-        _session(timeout_seconds, context, GuardedResolver(allow_private=True)) as private,
+        _session(timeout_seconds, context, GuardedResolver(look_up, allow_private=False), guarded_socket) as public,
+        _session(timeout_seconds, context, GuardedResolver(look_up, allow_private=True), None) as private,
     ):
         yield GuardedHttp(public, private)
 
 
 def _session(
-    timeout_seconds: float, context: ssl.SSLContext | None, resolver: AbstractResolver
+    timeout_seconds: float,
+    context: ssl.SSLContext | None,
+    resolver: AbstractResolver,
+    make_socket: SocketFactoryType | None,
 ) -> aiohttp.ClientSession:
     # No cache of names: each connection judges anew. One connection a request: a shop cannot hold ours open.
     connector = aiohttp.TCPConnector(
-        resolver=resolver, use_dns_cache=False, force_close=True, limit=0, ssl=context if context is not None else True
+        resolver=resolver,
+        use_dns_cache=False,
+        force_close=True,
+        limit=0,
+        ssl=context if context is not None else True,
+        socket_factory=make_socket,
     )
-    timeout = aiohttp.ClientTimeout(total=timeout_seconds)
     return aiohttp.ClientSession(
         connector=connector,
-        timeout=timeout,
+        timeout=aiohttp.ClientTimeout(total=timeout_seconds),
         trust_env=False,
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
