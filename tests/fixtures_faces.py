@@ -29,6 +29,8 @@ from holdfast.faces.bench.front import free_port
 from holdfast.faces.cli.config_text import config_text
 from holdfast.payments import api_keys
 from holdfast.payments.api_keys import MERCHANT_SCOPES, KeyRequest
+from holdfast.runtime.database import OWNER, PLATFORM
+from holdfast.runtime.embedded_database import DATABASE
 from holdfast.runtime.settings import (
     ApiSettings,
     DatabaseSettings,
@@ -276,3 +278,14 @@ def certificate_of(officers: list[Ed25519PrivateKey], document: bytes, signers: 
     """A certificate with officers' signatures, as it is handed in."""
     signatures = [Signature(_public(one), one.sign(signing_input(document)).hex()) for one in officers]
     return {"document": document, "signatures": signatures[:signers]}
+
+
+@contextmanager
+def own_database(server: Any) -> Iterator[str]:
+    """A fresh, migrated database; its URL as servers connect."""
+    name = f"served_{token_hex(6)}"
+    with psycopg.connect(server.url_of(OWNER, "postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE} STRATEGY file_copy".encode())
+    yield str(server.url_of(PLATFORM, name))
+    with psycopg.connect(server.url_of(OWNER, "postgres"), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())

@@ -1,18 +1,13 @@
 """The application over a fresh database."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
-import psycopg
 import pytest
 import pytest_asyncio
 
-from fixtures_faces import Front, Served, open_front, serve, settings_for
-from holdfast.runtime.database import OWNER, PLATFORM
-from holdfast.runtime.embedded_database import DATABASE
+from fixtures_faces import Front, Served, open_front, own_database, serve, settings_for
 
 
 @pytest_asyncio.fixture
@@ -28,14 +23,3 @@ def served(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     """The API as a process, for a whole file of tests, with a database of its own."""
     with own_database(server) as url, serve(tmp_path_factory.mktemp("served"), url) as running:
         yield running
-
-
-@contextmanager
-def own_database(server: Any) -> Iterator[str]:
-    """A fresh, migrated database; its URL as servers connect."""
-    name = f"served_{token_hex(6)}"
-    with psycopg.connect(server.url_of(OWNER, "postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE} STRATEGY file_copy".encode())
-    yield str(server.url_of(PLATFORM, name))
-    with psycopg.connect(server.url_of(OWNER, "postgres"), autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())

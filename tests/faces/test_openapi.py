@@ -45,7 +45,7 @@ def session() -> Iterator[requests.Session]:
 
 
 @SCHEMA.parametrize()
-@settings(max_examples=6, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 def test_the_server_does_what_its_document_says(
     case: Case, served: Served, merchant: Member, session: requests.Session
 ) -> None:

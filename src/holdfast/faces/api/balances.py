@@ -59,7 +59,7 @@ async def get_balances(
     parts: Parts,
     at: Annotated[
         str | None,
-        QueryParameter(format="date-time", max_length=40, description="As of this time (RFC 3339); left out: now."),
+        QueryParameter(max_length=40, description="As of this time (RFC 3339); left out: now."),
     ] = None,
 ) -> BalancesBody:
     """What you have of each asset, now or as of any time."""

@@ -8,17 +8,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import structlog
-from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes
+from granian.server.mp import MPServer
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
@@ -51,6 +52,7 @@ DATABASE_TRY_SECONDS = 0.25
 STOP_SECONDS_MAX = 4
 """How long requests that are under way may take when the process is told to stop; live pages are cut then."""
 INDEX_CONNECTIONS = 2
+LET_GO = signal.SIGUSR1
 
 log = structlog.get_logger()
 
@@ -100,7 +102,24 @@ def load_application(config: Path, parent: int) -> Edge:
     die_with_parent(parent)
     settings = load(config)
     logs.configure(settings.logs, "api")
-    return application(settings, SYSTEM_CLOCK, partial(open_parts, settings, SYSTEM_CLOCK))
+    return application(settings, SYSTEM_CLOCK, partial(_open_in_worker, settings))
+
+
+@asynccontextmanager
+async def _open_in_worker(settings: Settings, limit: RateLimit) -> AsyncIterator[AllParts]:
+    async with open_parts(settings, SYSTEM_CLOCK, limit) as parts:
+        asyncio.get_running_loop().add_signal_handler(LET_GO, parts.live_hub.close)
+        yield parts
+
+
+class Server(MPServer):
+    """Granian, which lets live pages go before it asks its workers to stop: they would wait for them in vain."""
+
+    def _stop_workers(self) -> None:
+        for worker in self.wrks:
+            with suppress(ProcessLookupError, TypeError):  # it has ended, or has not started
+                os.kill(worker.inner.pid, LET_GO)
+        super()._stop_workers()
 
 
 def main() -> int:
@@ -110,7 +129,7 @@ def main() -> int:
     parser.add_argument("--config", type=Path, required=True)
     settings = load(parser.parse_args().config)
     logs.configure(settings.logs, "api")
-    server = Granian(
+    server = Server(
         "holdfast",
         address=settings.api.host,
         port=settings.api.port,

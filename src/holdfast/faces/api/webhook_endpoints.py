@@ -18,7 +18,7 @@ from holdfast.faces.api.problems import refuses
 from holdfast.faces.api.shapes import After, IdPath, Limit, Page, page_of
 from holdfast.payments import webhooks
 from holdfast.payments.api_keys import Scope
-from holdfast.payments.events import EventType
+from holdfast.payments.events import EventNotFound, EventType
 from holdfast.payments.guarded_http import AddressForbidden, UrlMalformed, UrlNotHttps
 from holdfast.payments.webhooks import (
     Delivery,
@@ -56,7 +56,9 @@ class EndpointBody(Struct, frozen=True):
     types: list[str]
     allow_private: bool
     old_secret_until: Annotated[datetime | None, Meta(description="Until then the secret before this one signs too.")]
-    disabled_at: Annotated[datetime | None, Meta(description="When it answered 410 and was left alone.")]
+    disabled_at: Annotated[
+        datetime | None, Meta(description="When it was disabled, or answered 410 and was left alone.")
+    ]
     created_at: datetime
 
 
@@ -161,6 +163,25 @@ async def rotate_secret(
 
 
 @post(
+    "/{endpoint_id:str}/disable",
+    summary="Deliver nothing to an endpoint",
+    status_code=200,
+    guards=[allow(Scope.WEBHOOKS_WRITE)],
+    responses=refuses(*KEY_ERRORS, *ONCE_ERRORS, EndpointNotFound),
+)
+async def disable_endpoint(
+    request: ApiRequest, parts: Parts, body: RawBody, endpoint_id: IdPath, idempotency_key: IdempotencyKey
+) -> Response[EndpointBody]:
+    """Until you enable it again; what waits for it goes on waiting."""
+
+    async def work(conn: AsyncConnection[Any]) -> EndpointBody:
+        endpoint = await webhooks.disable(conn, endpoint_id, request.auth.owner, parts.clock.now())
+        return EndpointBody(**_fields(endpoint))
+
+    return await once(parts, claim_of(request, idempotency_key, body), work, 200)
+
+
+@post(
     "/{endpoint_id:str}/enable",
     summary="Deliver to an endpoint again",
     status_code=200,
@@ -170,7 +191,7 @@ async def rotate_secret(
 async def enable_endpoint(
     request: ApiRequest, parts: Parts, body: RawBody, endpoint_id: IdPath, idempotency_key: IdempotencyKey
 ) -> Response[EndpointBody]:
-    """After it had answered 410: what waited meanwhile is delivered too."""
+    """After it was disabled, or had answered 410. What waited is delivered; replay what happened meanwhile."""
 
     async def work(conn: AsyncConnection[Any]) -> EndpointBody:
         return EndpointBody(**_fields(await webhooks.enable(conn, endpoint_id, request.auth.owner)))
@@ -212,7 +233,7 @@ async def list_deliveries(
     summary="Send events again",
     opt={"takes": ReplayRequest},
     guards=[allow(Scope.WEBHOOKS_WRITE)],
-    responses=refuses(*KEY_ERRORS, *ONCE_ERRORS, EndpointNotFound, ReplayUnclear),
+    responses=refuses(*KEY_ERRORS, *ONCE_ERRORS, EndpointNotFound, EventNotFound, ReplayUnclear),
 )
 async def replay_events(
     request: ApiRequest, parts: Parts, body: RawBody, endpoint_id: IdPath, idempotency_key: IdempotencyKey
@@ -252,8 +273,8 @@ def _delivery(one: Delivery) -> DeliveryBody:
 router = Router(
     "/v1/webhook-endpoints",
     route_handlers=[
-        create_endpoint, list_endpoints, get_endpoint, rotate_secret, enable_endpoint, delete_endpoint, list_deliveries,
-        replay_events,
+        create_endpoint, list_endpoints, get_endpoint, rotate_secret, disable_endpoint, enable_endpoint,
+        delete_endpoint, list_deliveries, replay_events,
     ],
     tags=["Webhooks"],
 )  # fmt: skip

@@ -106,7 +106,8 @@ async def _stream(parts: AllParts, invoice_id: str, picked: str | None) -> Async
             while not parts.live_hub.is_closing:
                 view = await _view(parts, invoice_id, picked)
                 if view is None:
-                    break
+                    yield END
+                    return
                 if view != shown:
                     shown = view
                     yield ServerSentEventMessage(data=html("payment.html", {"view": view}), event="view")
@@ -116,8 +117,11 @@ async def _stream(parts: AllParts, invoice_id: str, picked: str | None) -> Async
                         break
                     yield ServerSentEventMessage(comment="still here")
     except TooManyWatchers:
-        pass
-    yield ServerSentEventMessage(data="", event="end")
+        yield END
+
+
+END = ServerSentEventMessage(data="", event="end")
+"""Do not come back. A stream that ends without it, as when the server restarts, is opened again by the browser."""
 
 
 async def _news(watcher: Watcher, seconds: float) -> bool:
