@@ -117,6 +117,7 @@ async def emit(conn: AsyncConnection[Any], news: Sequence[News], now: datetime) 
             """
             SELECT id, merchant_id, types FROM payments.webhook_endpoints
             WHERE merchant_id = ANY(%s) AND disabled_at IS NULL
+            ORDER BY id FOR KEY SHARE  -- none is deleted before its deliveries are written
             """,
             (list({each.merchant_id for each in news}),),
         )

@@ -20,7 +20,7 @@ from psycopg.rows import DictRow, dict_row
 
 from holdfast.core.errors import BadInput, Conflict, NotFound, NotPermitted
 from holdfast.core.ids import new_id
-from holdfast.payments.events import EventType
+from holdfast.payments.events import EventNotFound, EventType
 from holdfast.payments.guarded_http import check_url
 
 SECRET_BYTES = 24
@@ -29,6 +29,8 @@ NONCE_BYTES = 12
 OVERLAP = timedelta(days=1)
 """How long the old secret signs too after a rotation."""
 ENDPOINTS_MAX = 32
+DELIVERY_STAMP_LENGTH = len("dlv_") + 10
+"""What of a delivery's id is its time, so that ids which the database makes sort among the others."""
 
 
 class EndpointNotFound(NotFound):
@@ -204,8 +206,23 @@ async def rotate(
     return await get(conn, endpoint_id, merchant_id), _shown(secret)
 
 
+async def disable(conn: AsyncConnection[Any], endpoint_id: str, merchant_id: str, now: datetime) -> Endpoint:
+    """Deliver nothing to it until it is enabled; what waits goes on waiting. Raises `EndpointNotFound`."""
+    await conn.execute(
+        """
+        UPDATE payments.webhook_endpoints SET disabled_at = coalesce(disabled_at, %s)
+        WHERE id = %s AND merchant_id = %s
+        """,
+        (now, endpoint_id, merchant_id),
+    )
+    return await get(conn, endpoint_id, merchant_id)
+
+
 async def enable(conn: AsyncConnection[Any], endpoint_id: str, merchant_id: str) -> Endpoint:
-    """Deliver to it again, after it had answered 410. Raises `EndpointNotFound`."""
+    """Deliver to it again: what waits, and what is still to come. Raises `EndpointNotFound`.
+
+    Events of the time between have no deliveries; `replay` makes them.
+    """
     await conn.execute(
         "UPDATE payments.webhook_endpoints SET disabled_at = NULL WHERE id = %s AND merchant_id = %s",
         (endpoint_id, merchant_id),
@@ -216,27 +233,36 @@ async def enable(conn: AsyncConnection[Any], endpoint_id: str, merchant_id: str)
 async def delete(conn: AsyncConnection[Any], endpoint_id: str, merchant_id: str) -> Endpoint:
     """Deliver to it no more, and forget it with its deliveries; events stay. Raises `EndpointNotFound`."""
     endpoint = await get(conn, endpoint_id, merchant_id)
+    # Whoever is writing events for it now ends first, so that no delivery comes between these statements.
+    await conn.execute("SELECT FROM payments.webhook_endpoints WHERE id = %s FOR UPDATE", (endpoint_id,))
     await conn.execute("DELETE FROM payments.deliveries WHERE endpoint_id = %s", (endpoint_id,))
     await conn.execute("DELETE FROM payments.webhook_endpoints WHERE id = %s", (endpoint_id,))
     return endpoint
 
 
 async def replay(conn: AsyncConnection[Any], endpoint: Endpoint, wanted: Range, now: datetime) -> int:
-    """Send events again to an endpoint, whatever became of them before; how many. Their ids stay the same."""
+    """Send events again to an endpoint, whatever became of them before; how many. Their ids stay the same.
+
+    A span of time means the types that the endpoint wants; an id means that event. Raises `EventNotFound`.
+    """
+    stamp = new_id("dlv", int(now.timestamp() * 1000), bytes(10))[:DELIVERY_STAMP_LENGTH]
     async with conn.cursor() as cursor:
         await cursor.execute(
             """
             INSERT INTO payments.deliveries (id, endpoint_id, event_seq, state, next_at, created_at)
-            SELECT 'dlv_' || substr(replace(gen_random_uuid()::text, '-', ''), 1, 26), %(endpoint)s, seq, 'waiting',
+            SELECT %(stamp)s || right(replace(gen_random_uuid()::text, '-', ''), 16), %(endpoint)s, seq, 'waiting',
                    %(now)s, %(now)s
             FROM payments.events
-            WHERE merchant_id = %(merchant)s
-              AND (%(event)s::text IS NULL OR id = %(event)s)
-              AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
-              AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s)
-              AND (cardinality(%(types)s::text[]) = 0 OR type = ANY (%(types)s))
+            WHERE merchant_id = %(merchant)s AND (
+                id = %(event)s
+                OR %(event)s::text IS NULL
+                AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
+                AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s)
+                AND (cardinality(%(types)s::text[]) = 0 OR type = ANY (%(types)s))
+            )
             """,
             {
+                "stamp": stamp,
                 "endpoint": endpoint.id,
                 "merchant": endpoint.merchant_id,
                 "event": wanted.event_id,
@@ -246,6 +272,8 @@ async def replay(conn: AsyncConnection[Any], endpoint: Endpoint, wanted: Range, 
                 "now": now,
             },
         )
+        if wanted.event_id is not None and cursor.rowcount == 0:
+            raise EventNotFound(wanted.event_id[:60])
         return cursor.rowcount
 
 

@@ -57,7 +57,7 @@ class EndpointBody(Struct, frozen=True):
     allow_private: bool
     old_secret_until: Annotated[datetime | None, Meta(description="Until then the secret before this one signs too.")]
     disabled_at: Annotated[
-        datetime | None, Meta(description="When it was disabled, or answered 410 and was left alone.")
+        datetime | None, Meta(description="When it was disabled, or answered 410.")
     ]
     created_at: datetime
 
