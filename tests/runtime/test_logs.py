@@ -58,8 +58,8 @@ def test_ids_and_hashes_stay_readable(written: io.StringIO) -> None:
 
 def test_a_traceback_shows_no_local_variables(written: io.StringIO) -> None:
     try:
-        passphrase = "correct horse battery"
-        raise RuntimeError(len(passphrase))
+        memo = "correct horse battery"
+        raise RuntimeError(len(memo))
     except RuntimeError:
         structlog.get_logger().exception("failed")
     assert "correct horse" not in written.getvalue()

@@ -1,6 +1,7 @@
 """The supervisor, with real processes and real signals."""
 
 import asyncio
+import ctypes
 import os
 import signal
 import subprocess
@@ -89,6 +90,15 @@ async def test_what_a_killed_zone_leaves_running_is_ended_before_it_starts_again
         await until(lambda: len(pids(tmp_path)) == 4)
         assert not exists(child), "a zombie is left"
     assert not any(is_alive(pid) for pid in pids(tmp_path))
+
+
+async def test_orphans_of_a_zone_come_to_the_supervisor_to_be_reaped(tmp_path: Path) -> None:
+    libc, is_reaper = ctypes.CDLL(None), ctypes.c_int(0)
+    libc.prctl(36, 0, 0, 0, 0)
+    async with running(Supervisor([zone("a", "plain", tmp_path)])):
+        await until(lambda: len(pids(tmp_path)) == 1)
+    assert libc.prctl(37, ctypes.byref(is_reaper), 0, 0, 0) == 0  # PR_GET_CHILD_SUBREAPER
+    assert is_reaper.value == 1
 
 
 async def test_a_zone_that_will_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
