@@ -119,7 +119,7 @@ class Server(MPServer):
         for worker in self.wrks:
             with suppress(ProcessLookupError, TypeError):  # it has ended, or has not started
                 os.kill(worker.inner.pid, LET_GO)
-        super()._stop_workers()
+        super()._stop_workers()  # type: ignore[no-untyped-call]  # granian has no types here
 
 
 def main() -> int:

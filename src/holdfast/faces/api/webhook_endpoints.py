@@ -56,9 +56,7 @@ class EndpointBody(Struct, frozen=True):
     types: list[str]
     allow_private: bool
     old_secret_until: Annotated[datetime | None, Meta(description="Until then the secret before this one signs too.")]
-    disabled_at: Annotated[
-        datetime | None, Meta(description="When it was disabled, or answered 410.")
-    ]
+    disabled_at: Annotated[datetime | None, Meta(description="When it was disabled, or answered 410.")]
     created_at: datetime
 
 

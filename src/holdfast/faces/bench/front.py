@@ -109,9 +109,14 @@ def _configure(directory: Path, port: int, quorum: Quorum, workers: int) -> Path
     key_file = directory / "secrets" / "webhook.key"
     key_file.touch(mode=0o600)
     key_file.write_text(token_bytes(32).hex())
-    api = {"port": port, "public_url": f"http://127.0.0.1:{port}", "workers": workers, "requests_per_minute": 0}
+    api: dict[str, object] = {
+        "port": port,
+        "public_url": f"http://127.0.0.1:{port}",
+        "workers": workers,
+        "requests_per_minute": 0,
+    }
     network = {"nodes": [NodeSettings(url="http://127.0.0.1:1/")], "descriptor": fresh_descriptor()}
-    sections = {
+    sections: dict[str, dict[str, object]] = {
         "api": api,
         "rates": {"sources": [], "fixed": {"rLTC/EUR": "85.00"}},
         "logs": {"level": "warning"},

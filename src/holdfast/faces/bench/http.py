@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from holdfast.core.descriptors import VaultDescriptor
-from holdfast.core.networks import known_network
+from holdfast.core.networks import BitcoinNetwork, known_network
 from holdfast.faces.bench.front import ASSET, NETWORK, Front, free_port, fresh_descriptor, front, running
 from holdfast.faces.bench.load import measure, request
 
@@ -64,9 +64,10 @@ async def _bare(there: Front, seconds: float) -> dict[str, object]:
 def derivations(seconds: float) -> int:
     """Addresses of a 2-of-3 vault that one core derives a second."""
     network = known_network(NETWORK)
+    assert isinstance(network, BitcoinNetwork)  # noqa: S101  it is
     descriptor = VaultDescriptor.parse(fresh_descriptor())
     count, started = 0, time.perf_counter()
     while time.perf_counter() - started < seconds:
-        descriptor.address(count, network)  # type: ignore[arg-type]  of the Bitcoin family
+        descriptor.address(count, network)
         count += 1
     return round(count / (time.perf_counter() - started))

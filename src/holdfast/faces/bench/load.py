@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
 import uvloop
@@ -51,12 +52,16 @@ async def _measure(port: int, make: Callable[[int], Requests], connections: int,
     started = time.perf_counter()
     callers = [_Caller(make(number), answers, started + seconds, loop.create_future()) for number in range(connections)]
     for caller in callers:
-        await loop.create_connection(lambda caller=caller: caller, "127.0.0.1", port)  # type: ignore[misc]  bound now
+        await loop.create_connection(partial(_itself, caller), "127.0.0.1", port)
     await asyncio.gather(*(caller.done for caller in callers))
     answers.seconds = time.perf_counter() - started
     if answers.failures:
         raise RuntimeError(f"the server refused: {answers.failures[0][:600]!r}")
     return answers
+
+
+def _itself(caller: _Caller) -> _Caller:
+    return caller
 
 
 class _Caller(asyncio.Protocol):
