@@ -44,28 +44,36 @@ class Answer:
 
 
 async def claim(
-    conn: AsyncConnection[Any], claims: Sequence[Claim], now: datetime
+    conn: AsyncConnection[Any], claims: Sequence[Claim], now: datetime, answers: Sequence[Answer] = ()
 ) -> list[Answer | IdempotencyKeyReused | None]:
     """For each: None, it is yours to do now and to `answer`; or the answer it got before; or another request's key.
+
+    `answers`: where they are known beforehand, one for each claim; they are kept at once, so that nothing is left to
+    `answer`, and those of requests that fail after all are given back by `release`.
 
     Waits for a concurrent transaction that has claimed the same key. Two equal claims in one call: the second one gets
     None too, so the caller must not pass it on twice (`GroupCommit` keys its batch by the claim).
     """
-    ordered = sorted({(each.caller, each.key): each for each in claims}.items())
+    known = answers or [Answer(0, b"")] * len(claims)
+    ordered = sorted(
+        {(each.caller, each.key): (each, answer) for each, answer in zip(claims, known, strict=True)}.items(),
+        key=lambda named: named[0],
+    )
     mine: set[tuple[str, str]] = set()
     before: dict[tuple[str, str], tuple[bytes, int, bytes]] = {}
     cursor = await conn.execute(
         """
         INSERT INTO payments.idempotency (caller, key, request_hash, status, response, created_at)
-        SELECT caller, key, request_hash, 0, '', %s
-        FROM unnest(%s::text[], %s::text[], %s::bytea[]) AS new (caller, key, request_hash)
+        SELECT *, %s FROM unnest(%s::text[], %s::text[], %s::bytea[], %s::integer[], %s::bytea[])
         ON CONFLICT (caller, key) DO NOTHING RETURNING caller, key
         """,
         (
             now,
-            [each.caller for _, each in ordered],
-            [each.key for _, each in ordered],
-            [each.request_hash for _, each in ordered],
+            [caller for (caller, _), _ in ordered],
+            [key for (_, key), _ in ordered],
+            [each.request_hash for _, (each, _) in ordered],
+            [answer.status for _, (_, answer) in ordered],
+            [answer.response for _, (_, answer) in ordered],
         ),
     )
     mine = {(row[0], row[1]) for row in await cursor.fetchall()}
@@ -75,7 +83,7 @@ async def claim(
             SELECT caller, key, request_hash, status, response FROM payments.idempotency
             WHERE (caller, key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
             """,
-            ([each.caller for _, each in ordered], [each.key for _, each in ordered]),
+            ([caller for (caller, _), _ in ordered], [key for (_, key), _ in ordered]),
         )
         before = {(row[0], row[1]): (bytes(row[2]), row[3], bytes(row[4])) for row in await cursor.fetchall()}
     return [_outcome(each, mine, before) for each in claims]
@@ -124,12 +132,12 @@ async def answer(conn: AsyncConnection[Any], answers: Sequence[tuple[Claim, Answ
 
 
 async def release(conn: AsyncConnection[Any], claims: Sequence[Claim]) -> None:
-    """Give claims back whose requests failed, so that they may be tried again, within the same transaction."""
+    """Give claims back whose requests failed, so that they may be tried again, in the transaction that made them."""
     if claims:
         await conn.execute(
             """
-            DELETE FROM payments.idempotency WHERE status = 0
-              AND (caller, key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+            DELETE FROM payments.idempotency
+            WHERE (caller, key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
             """,
             ([each.caller for each in claims], [each.key for each in claims]),
         )

@@ -45,6 +45,8 @@ class Order:
 
     claim: Claim
     draft: Draft
+    answer: Answer
+    """What it will be answered with, if it can be stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class InvoiceBatches:
     show: Show
     _group: GroupCommit[Order, Outcome] = field(init=False)
     _merchants: dict[str, tuple[datetime, Merchant]] = field(default_factory=dict)
+    _reading: dict[str, asyncio.Task[Merchant]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._group = GroupCommit(self._commit, size_max=BATCH_MAX, flights_max=FLIGHTS_MAX)
@@ -86,7 +89,8 @@ class InvoiceBatches:
             if (before := await self._before(claim)) is not None:
                 return before
             raise
-        outcome = await self._group.submit(Order(claim, draft))
+        answer = Answer(HTTPStatus.CREATED, self.show(Created(draft.invoice, (draft.quote,) if draft.quote else ())))
+        outcome = await self._group.submit(Order(claim, draft, answer))
         if isinstance(outcome, HoldfastError):
             raise outcome
         return outcome
@@ -99,12 +103,19 @@ class InvoiceBatches:
         known = self._merchants.get(merchant_id)
         if known is not None and known[0] > now:
             return known[1]
-        async with self.pool.connection() as conn:
-            merchant = await merchants.get(conn, merchant_id)
+        reading = self._reading.get(merchant_id)
+        if reading is None:
+            reading = self._reading[merchant_id] = asyncio.ensure_future(self._read(merchant_id))
+            reading.add_done_callback(lambda _: self._reading.pop(merchant_id, None))
+        merchant = await asyncio.shield(reading)
         if len(self._merchants) >= MERCHANTS_REMEMBERED_MAX:
             self._merchants.clear()
         self._merchants[merchant_id] = (now + MERCHANT_REMEMBERED_FOR, merchant)
         return merchant
+
+    async def _read(self, merchant_id: str) -> Merchant:
+        async with self.pool.connection() as conn:
+            return await merchants.get(conn, merchant_id)
 
     async def _before(self, claim: Claim) -> Done | None:
         async with self.pool.connection() as conn:
@@ -129,38 +140,25 @@ class InvoiceBatches:
         firsts = {(order.claim.caller, order.claim.key): order for order in reversed(orders)}
         now = self.clock.now()
         async with self.pool.connection() as conn, conn.transaction():
-            before = await idempotency.claim(conn, [order.claim for order in firsts.values()], now)
+            claims = [order.claim for order in firsts.values()]
+            before = await idempotency.claim(conn, claims, now, [order.answer for order in firsts.values()])
             found = dict(zip(firsts, before, strict=True))
             mine = [order for name, order in firsts.items() if found[name] is None]
             made = await invoicing.create(conn, [order.draft for order in mine], now)
-            outcomes = {
-                (order.claim.caller, order.claim.key): self._outcome(created)
+            outcomes: dict[tuple[str, str], Outcome] = {
+                (order.claim.caller, order.claim.key): Done(order.answer, is_replay=False)
+                if isinstance(created, Created)
+                else created
                 for order, created in zip(mine, made, strict=True)
             }
-            await _keep(conn, mine, outcomes)
+            failed = [
+                order.claim for order, created in zip(mine, made, strict=True) if not isinstance(created, Created)
+            ]
+            await idempotency.release(conn, failed)
         for name, earlier in found.items():
             if earlier is not None:
                 outcomes[name] = Done(earlier, is_replay=True) if isinstance(earlier, Answer) else earlier
         return [_of(order, firsts, outcomes) for order in orders]
-
-    def _outcome(self, created: Created | invoicing.ReferenceTaken) -> Outcome:
-        if isinstance(created, Created):
-            return Done(Answer(HTTPStatus.CREATED, self.show(created)), is_replay=False)
-        return created
-
-
-async def _keep(conn: AsyncConnection[Any], mine: Sequence[Order], outcomes: dict[tuple[str, str], Outcome]) -> None:
-    """Store the answers; give the claims of those that failed back, so that they may be sent again."""
-    answers: list[tuple[Claim, Answer]] = []
-    failed: list[Claim] = []
-    for order in mine:
-        outcome = outcomes[(order.claim.caller, order.claim.key)]
-        if isinstance(outcome, Done):
-            answers.append((order.claim, outcome.answer))
-        else:
-            failed.append(order.claim)
-    await idempotency.answer(conn, answers)
-    await idempotency.release(conn, failed)
 
 
 def _of(order: Order, firsts: dict[tuple[str, str], Order], outcomes: dict[tuple[str, str], Outcome]) -> Outcome:
