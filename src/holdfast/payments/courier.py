@@ -36,7 +36,8 @@ from holdfast.runtime.settings import Settings, WebhooksSettings
 POLL_SECONDS = 0.2
 DATABASE_WAIT_SECONDS = 1.0
 PER_ENDPOINT = 8
-"""Most deliveries at the same time to one endpoint; one only while it fails."""
+"""Most deliveries at the same time to an endpoint that answers quickly; to all others one."""
+QUICK_SECONDS = 2.0
 BACKOFF_SECONDS = (5, 30, 120, 600, 1800, 3600, 10_800, 21_600)
 """Waits after the first failures; the last one is repeated until the delivery is given up."""
 RETRY_AFTER_SECONDS_MAX = 86_400
@@ -91,8 +92,13 @@ class Courier:
     sealer: Sealer
     clock: Clock
     _busy: Counter[str] = field(default_factory=Counter)
-    _failing: set[str] = field(default_factory=set)
+    _quick: set[str] = field(default_factory=set)
+    """Endpoints whose last answer was quick and good."""
+    _poor: set[str] = field(default_factory=set)
+    """Endpoints whose last attempt failed or took long; those in neither set have not been tried yet."""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a place becomes free: there may be something to claim."""
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Deliver until told to stop; attempts that are under way are ended first."""
@@ -106,7 +112,8 @@ class Courier:
             for one in claimed:
                 self._start(one)
             if not claimed:
-                await _pause(stopping, POLL_SECONDS)
+                self._wake.clear()
+                await _pause(self._wake, POLL_SECONDS)
         if self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -114,37 +121,56 @@ class Courier:
         self._busy[claimed.endpoint_id] += 1
         task = asyncio.create_task(self._deliver(claimed))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # A fault of ours, on one delivery: it comes due again, and the others go on.
+            log.error("attempt_broken", exc_info=error)
 
     async def _claim(self) -> list[Claimed]:
         """Take what is due, the same number from each endpoint at most, so that none waits behind another."""
         free = self.settings.concurrency - sum(self._busy.values())
         if free <= 0:
             return []
-        full = [endpoint for endpoint, count in self._busy.items() if count >= self._most(endpoint)]
-        if sum(self._busy[endpoint] for endpoint in self._failing) >= max(1, self.settings.concurrency // 2):
-            full += self._failing  # half of the places are always there for endpoints that answer
+        known = self._quick | self._poor | set(self._busy)
+        poor_free = self._poor_places() - sum(self._busy[endpoint] for endpoint in self._poor)
+        rooms = {endpoint: self._room(endpoint, poor_free) for endpoint in known}
         now = self.clock.now()
-        until = now + timedelta(seconds=self.settings.timeout_seconds + CLAIM_MARGIN_SECONDS)
         values = {
             "now": now,
-            "until": until,
-            "full": full,
-            "failing": list(self._failing),
-            "each": PER_ENDPOINT,
+            "until": now + timedelta(seconds=self.settings.timeout_seconds + CLAIM_MARGIN_SECONDS),
+            "endpoints": list(rooms),
+            "rooms": list(rooms.values()),
             "free": free,
+            "poor": list(self._poor),
+            "poor_free": max(0, poor_free),
         }
         async with self.pool.connection() as conn, conn.cursor(row_factory=dict_row) as cursor:
             await cursor.execute(CLAIM, values)
             return [_claimed(row) for row in await cursor.fetchall()]
 
-    def _most(self, endpoint: str) -> int:
-        return 1 if endpoint in self._failing else PER_ENDPOINT
+    def _poor_places(self) -> int:
+        """Half of the places are always there for endpoints that answer, or may."""
+        return max(1, self.settings.concurrency // 2)
+
+    def _room(self, endpoint: str, poor_free: int) -> int:
+        """How many more deliveries an endpoint may have now."""
+        if endpoint in self._poor and poor_free <= 0:
+            return 0
+        return max(0, (PER_ENDPOINT if endpoint in self._quick else 1) - self._busy[endpoint])
+
+    def _learn(self, endpoint: str, answer: Answer, seconds: float) -> None:
+        is_quick = answer.is_success and seconds <= QUICK_SECONDS
+        (self._quick.add if is_quick else self._quick.discard)(endpoint)
+        (self._poor.discard if is_quick else self._poor.add)(endpoint)
 
     async def _deliver(self, claimed: Claimed) -> None:
+        began = self.clock.monotonic()
         try:
             answer = await self._attempt(claimed)
-            (self._failing.discard if answer.is_success else self._failing.add)(claimed.endpoint_id)
+            self._learn(claimed.endpoint_id, answer, self.clock.monotonic() - began)
             outcome = await self._settle(claimed, answer)
             metrics.DELIVERIES.labels(outcome).inc()
         except psycopg.OperationalError as error:
@@ -154,6 +180,7 @@ class Courier:
             self._busy[claimed.endpoint_id] -= 1
             if not self._busy[claimed.endpoint_id]:
                 del self._busy[claimed.endpoint_id]
+            self._wake.set()
 
     async def _attempt(self, claimed: Claimed) -> Answer:
         try:
@@ -222,9 +249,9 @@ def wait_after(attempts: int, retry_after: str = "") -> timedelta:
     return max(timedelta(milliseconds=milliseconds), timedelta(seconds=told))
 
 
-async def _pause(stopping: asyncio.Event, seconds: float) -> None:
+async def _pause(event: asyncio.Event, seconds: float) -> None:
     with suppress(TimeoutError):
-        await asyncio.wait_for(stopping.wait(), seconds)
+        await asyncio.wait_for(event.wait(), seconds)
 
 
 async def _count_waiting(pool: Pool, stopping: asyncio.Event) -> None:
@@ -248,19 +275,24 @@ def _claimed(row: dict[str, Any]) -> Claimed:
     return Claimed(**row, event_id=str(event["id"]), payload=msgspec.json.encode(event))
 
 
-# The outer query's endpoints are few; of each, only as many deliveries are looked at as may be taken.
+# Of each endpoint only as many deliveries are looked at as it has room for; poor ones share the places left to them.
 CLAIM = """
-WITH taken AS (
-    SELECT due.id FROM payments.webhook_endpoints AS endpoint
+WITH due AS (
+    SELECT due.id, due.next_at, endpoint.id = ANY (%(poor)s) AS poor
+    FROM payments.webhook_endpoints AS endpoint
+    LEFT JOIN unnest(%(endpoints)s::text[], %(rooms)s::int[]) AS known (id, room) ON known.id = endpoint.id
     CROSS JOIN LATERAL (
         SELECT d.id, d.next_at FROM payments.deliveries AS d
         WHERE d.endpoint_id = endpoint.id AND d.state = 'waiting' AND d.next_at <= %(now)s
         ORDER BY d.next_at, d.id
-        LIMIT CASE WHEN endpoint.id = ANY (%(failing)s) THEN 1 ELSE %(each)s END
+        LIMIT coalesce(known.room, 1)
         FOR UPDATE SKIP LOCKED
     ) AS due
-    WHERE endpoint.disabled_at IS NULL AND endpoint.id <> ALL (%(full)s)
-    ORDER BY due.next_at LIMIT %(free)s
+    WHERE endpoint.disabled_at IS NULL
+), ranked AS (
+    SELECT id, next_at, poor, row_number() OVER (PARTITION BY poor ORDER BY next_at, id) AS place FROM due
+), taken AS (
+    SELECT id FROM ranked WHERE NOT poor OR place <= %(poor_free)s ORDER BY poor, next_at LIMIT %(free)s
 ), claimed AS (
     UPDATE payments.deliveries AS d SET next_at = %(until)s, attempts = d.attempts + 1
     FROM taken WHERE d.id = taken.id
