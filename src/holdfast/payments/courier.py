@@ -41,7 +41,8 @@ QUICK_SECONDS = 2.0
 BACKOFF_SECONDS = (5, 30, 120, 600, 1800, 3600, 10_800, 21_600)
 """Waits after the first failures; the last one is repeated until the delivery is given up."""
 RETRY_AFTER_SECONDS_MAX = 86_400
-CLAIM_MARGIN_SECONDS = 30
+CLAIM_MARGIN_SECONDS = 5
+"""What storing an outcome may take; after that the delivery comes due again, whoever had claimed it."""
 ERROR_LENGTH_MAX = 200
 GONE = 410
 
@@ -189,8 +190,9 @@ class Courier:
                 signing.append(self.sealer.unseal(claimed.endpoint_id, claimed.old_secret))
             headers = signed_headers(claimed.event_id, claimed.payload, signing, self.clock.now())
             headers |= {"Content-Type": "application/json", "User-Agent": "holdfast-webhooks"}
+            allow_private = claimed.allow_private and self.settings.allow_private
             status, retry_after = await self.http.post(
-                claimed.url, claimed.payload, headers, allow_private=claimed.allow_private
+                claimed.url, claimed.payload, headers, allow_private=allow_private
             )
         except HoldfastError as error:
             return Answer(None, error.code)
