@@ -111,6 +111,22 @@ def test_an_invoice_is_paid_and_settled(shop: Path, api: httpx.Client, symbol: s
     until(settled)
 
 
+def test_the_tutorials_program_makes_an_invoice(shop: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "start.md").read_text()
+    program = page.partition("```python\n")[2].partition("```")[0]
+    port = json.loads((shop / "localnet.json").read_text())["litecoin_port"] - 3
+    for shown, here in (("127.0.0.1:8480", f"127.0.0.1:{port}"), ('"books"', '"shop"')):
+        assert shown in program
+        program = program.replace(shown, here)
+    done = subprocess.run(  # noqa: S603  our own page
+        [sys.executable, "-c", program], cwd=shop.parent, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    checkout, uri = done.stdout.split()
+    assert uri.startswith("litecoin:rltc1")
+    assert uri.partition(":")[2].partition("?")[0] in httpx.get(checkout).text
+
+
 def test_doctor_finds_nothing_wrong_with_it(shop: Path) -> None:
     done = holdfast("doctor", "--config", shop / "holdfast.toml", "--json")
     assert json.loads(done.out)["ok"], done.out
