@@ -78,8 +78,8 @@ async def _pay(local: AnvilNode, rpc: RpcClient, plan: VaultPlan, asset: str, in
         await _send_in_one_block(local, rpc, [{"to": address, "value": "0x1"} for address in addresses])
     else:
         mint = "0x" + selector("mint(address,uint256)").hex()
-        datas = [mint + (address_bytes(address).rjust(32, b"\0") + word(1)).hex() for address in addresses]
-        await _send_in_one_block(local, rpc, [{"to": asset, "data": data} for data in datas])
+        payloads = [mint + (address_bytes(address).rjust(32, b"\0") + word(1)).hex() for address in addresses]
+        await _send_in_one_block(local, rpc, [{"to": asset, "data": data} for data in payloads])
 
 
 async def _send_in_one_block(local: AnvilNode, rpc: RpcClient, transactions: Sequence[dict[str, str]]) -> None:
