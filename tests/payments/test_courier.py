@@ -19,20 +19,15 @@ from standardwebhooks.webhooks import Webhook
 
 from fixtures_payments import Shop, descriptor
 from holdfast.client import verify_webhook
-from holdfast.core.errors import HoldfastError
 from holdfast.payments import attention, events, webhooks
 from holdfast.payments.courier import BACKOFF_SECONDS, Courier, wait_after
 from holdfast.payments.events import EventNotFound, EventType, News
-from holdfast.payments.guarded_http import AddressForbidden, UrlNotHttps, open_guarded_http
+from holdfast.payments.guarded_http import AddressForbidden, open_guarded_http
 from holdfast.payments.webhooks import (
-    ENDPOINTS_MAX,
     Endpoint,
-    EndpointNotFound,
     NewEndpoint,
     Range,
     Sealer,
-    TooManyEndpoints,
-    WebhookKeyWrong,
 )
 from holdfast.runtime.secret_files import write_secret
 from holdfast.runtime.settings import WebhooksSettings
@@ -173,14 +168,6 @@ async def test_an_event_of_a_transaction_that_fails_is_delivered_to_nobody(
     assert await states(shop, one) == []
 
 
-async def test_an_endpoint_gets_the_types_that_it_asked_for(shop: Shop, receivers: list[Receiver]) -> None:
-    one, _ = await endpoint(shop, receivers[0].url, EventType.DEPOSIT_SEEN)
-    every, _ = await endpoint(shop, receivers[1].url)
-    await happen(shop)
-    await happen(shop, kind=EventType.DEPOSIT_SEEN)
-    assert (len(await states(shop, one)), len(await states(shop, every))) == (1, 2)
-
-
 async def test_two_secrets_sign_while_one_is_rotated(shop: Shop, receivers: list[Receiver]) -> None:
     one, old = await endpoint(shop, receivers[0].url)
     async with shop.pool.connection() as conn:
@@ -196,21 +183,6 @@ async def test_two_secrets_sign_while_one_is_rotated(shop: Shop, receivers: list
         await happen(shop)
         await until(lambda: len(receivers[0].got) == 2)
     assert len(receivers[0].got[1][0]["webhook-signature"].split()) == 1
-
-
-async def test_a_secret_is_sealed_in_the_database_and_opens_only_with_the_key(
-    shop: Shop, receivers: list[Receiver]
-) -> None:
-    one, secret = await endpoint(shop, receivers[0].url)
-    async with shop.pool.connection() as conn:
-        cursor = await conn.execute("SELECT secret FROM payments.webhook_endpoints")
-        [[sealed]] = await cursor.fetchall()
-    assert SEALER.unseal(one.id, sealed) not in sealed
-    assert secret.removeprefix("whsec_").encode() not in sealed
-    for sealer, owner in ((Sealer(bytes(32)), one.id), (SEALER, "whe_other")):
-        with pytest.raises(WebhookKeyWrong):
-            sealer.unseal(owner, sealed)
-    assert KEY.hex() not in repr(SEALER)
 
 
 async def test_what_fails_is_tried_again_under_the_same_id_until_it_is_taken(
@@ -318,44 +290,6 @@ def test_waits_grow_differ_and_obey_retry_after() -> None:
     assert wait_after(1, "600") == timedelta(seconds=600)
     assert wait_after(1, "99999999") == timedelta(days=1)
     assert wait_after(1, "soon") <= timedelta(seconds=5)
-
-
-async def test_a_merchant_sees_and_changes_only_his_own_endpoints(shop: Shop, receivers: list[Receiver]) -> None:
-    one, _ = await endpoint(shop, receivers[0].url)
-    async with shop.pool.connection() as conn:
-        for work in (
-            webhooks.get(conn, one.id, "mer_other"),
-            webhooks.rotate(conn, one.id, "mer_other", SEALER, shop.clock.now()),
-            webhooks.enable(conn, one.id, "mer_other"),
-            webhooks.delete(conn, one.id, "mer_other"),
-        ):
-            with pytest.raises(EndpointNotFound):
-                await work
-        assert await webhooks.page(conn, "mer_other") == []
-        await webhooks.delete(conn, one.id, shop.merchant.id)
-        assert await webhooks.page(conn, shop.merchant.id) == []
-
-
-@pytest.mark.parametrize(
-    ("url", "refusal"), [("http://shop.example/", UrlNotHttps), ("https://10.0.0.1/", AddressForbidden)]
-)
-async def test_a_hostile_endpoint_is_not_registered(shop: Shop, url: str, refusal: type[HoldfastError]) -> None:
-    async with shop.pool.connection() as conn:
-        with pytest.raises(refusal):
-            await webhooks.create(conn, NewEndpoint(shop.merchant.id, url), SEALER, shop.clock.now())
-        assert await webhooks.page(conn, shop.merchant.id) == []
-
-
-async def test_there_is_an_end_to_endpoints(shop: Shop) -> None:
-    async with shop.pool.connection() as conn:
-        for _ in range(ENDPOINTS_MAX):
-            await webhooks.create(
-                conn, NewEndpoint(shop.merchant.id, "https://shop.example/"), SEALER, shop.clock.now()
-            )
-        with pytest.raises(TooManyEndpoints):
-            await webhooks.create(
-                conn, NewEndpoint(shop.merchant.id, "https://shop.example/"), SEALER, shop.clock.now()
-            )
 
 
 @asynccontextmanager

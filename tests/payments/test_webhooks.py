@@ -1,0 +1,214 @@
+"""Webhook endpoints: whose they are, what of them is secret, and which events become deliveries."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from fixtures_payments import Shop
+from holdfast.core.errors import HoldfastError
+from holdfast.payments import events, webhooks
+from holdfast.payments.events import EventNotFound, EventType, News
+from holdfast.payments.guarded_http import AddressForbidden, UrlNotHttps
+from holdfast.payments.webhooks import (
+    ENDPOINTS_MAX,
+    Endpoint,
+    EndpointNotFound,
+    NewEndpoint,
+    Range,
+    Sealer,
+    TooManyEndpoints,
+    WebhookKeyWrong,
+)
+
+KEY = bytes(range(32))
+SEALER = Sealer(KEY)
+URL = "https://shop.example/hook"
+
+
+async def endpoint(shop: Shop, *types: EventType) -> tuple[Endpoint, str]:
+    async with shop.pool.connection() as conn:
+        return await webhooks.create(conn, NewEndpoint(shop.merchant.id, URL, types), SEALER, shop.clock.now())
+
+
+async def happen(shop: Shop, count: int = 1, kind: EventType = EventType.INVOICE_SETTLED) -> list[str]:
+    async with shop.pool.connection() as conn:
+        news = [News(shop.merchant.id, kind, f"inv_{n}", {}) for n in range(count)]
+        return await events.emit(conn, news, shop.clock.now())
+
+
+async def queued(shop: Shop, one: Endpoint) -> list[str]:
+    """The events on their way to an endpoint, newest delivery first, read page by page."""
+    found: list[str] = []
+    after = None
+    async with shop.pool.connection() as conn:
+        while page := await webhooks.deliveries(conn, one.id, after=after, limit=2):
+            found += [each.event_id for each in page]
+            after = page[-1].id
+    return found
+
+
+async def test_an_endpoint_gets_the_types_that_it_asked_for(shop: Shop) -> None:
+    one, _ = await endpoint(shop, EventType.DEPOSIT_SEEN)
+    every, _ = await endpoint(shop)
+    settled = await happen(shop)
+    seen = await happen(shop, kind=EventType.DEPOSIT_SEEN)
+    assert await queued(shop, one) == seen
+    assert sorted(await queued(shop, every)) == sorted(settled + seen)
+
+
+async def test_a_secret_is_sealed_in_the_database_and_opens_only_with_the_key(shop: Shop) -> None:
+    one, secret = await endpoint(shop)
+    async with shop.pool.connection() as conn:
+        cursor = await conn.execute("SELECT secret FROM payments.webhook_endpoints")
+        [[sealed]] = await cursor.fetchall()
+    assert SEALER.unseal(one.id, sealed) not in sealed
+    assert secret.removeprefix("whsec_").encode() not in sealed
+    for sealer, owner in ((Sealer(bytes(32)), one.id), (SEALER, "whe_other")):
+        with pytest.raises(WebhookKeyWrong):
+            sealer.unseal(owner, sealed)
+    assert KEY.hex() not in repr(SEALER)
+    assert secret not in repr(one)
+
+
+async def test_two_endpoints_and_two_rotations_have_different_secrets(shop: Shop) -> None:
+    one, first = await endpoint(shop)
+    _, second = await endpoint(shop)
+    async with shop.pool.connection() as conn:
+        rotated, third = await webhooks.rotate(conn, one.id, shop.merchant.id, SEALER, shop.clock.now())
+        _, fourth = await webhooks.rotate(conn, one.id, shop.merchant.id, SEALER, shop.clock.now())
+    assert len({first, second, third, fourth}) == 4
+    assert rotated.old_secret_until is not None
+    assert rotated.old_secret_until > shop.clock.now()
+
+
+async def test_a_merchant_sees_and_changes_only_his_own_endpoints(shop: Shop) -> None:
+    one, _ = await endpoint(shop)
+    now = shop.clock.now()
+    async with shop.pool.connection() as conn:
+        for work in (
+            webhooks.get(conn, one.id, "mer_other"),
+            webhooks.rotate(conn, one.id, "mer_other", SEALER, now),
+            webhooks.disable(conn, one.id, "mer_other", now),
+            webhooks.enable(conn, one.id, "mer_other"),
+            webhooks.delete(conn, one.id, "mer_other"),
+        ):
+            with pytest.raises(EndpointNotFound):
+                await work
+        assert await webhooks.page(conn, "mer_other") == []
+        assert await webhooks.page(conn, shop.merchant.id) == [one]
+
+
+async def test_a_disabled_endpoint_gets_nothing_new_until_it_is_enabled(shop: Shop) -> None:
+    one, _ = await endpoint(shop)
+    before = await happen(shop)
+    async with shop.pool.connection() as conn:
+        disabled = await webhooks.disable(conn, one.id, shop.merchant.id, shop.clock.now())
+        again = await webhooks.disable(conn, one.id, shop.merchant.id, shop.clock.now() + timedelta(hours=1))
+    assert disabled.disabled_at is not None
+    assert disabled == again
+    await happen(shop)
+    assert await queued(shop, one) == before
+    async with shop.pool.connection() as conn:
+        assert (await webhooks.enable(conn, one.id, shop.merchant.id)).disabled_at is None
+    after = await happen(shop)
+    assert await queued(shop, one) == after + before
+
+
+async def test_what_is_sent_again_is_listed_as_the_newest(shop: Shop) -> None:
+    one, _ = await endpoint(shop)
+    ids = []
+    for _ in range(3):
+        ids += await happen(shop)
+        shop.clock.pass_minutes(1)
+    async with shop.pool.connection() as conn:
+        assert await webhooks.replay(conn, one, Range(event_id=ids[1]), shop.clock.now()) == 1
+    assert await queued(shop, one) == [ids[1], *reversed(ids)]
+
+
+async def test_a_span_of_time_is_sent_again_from_its_beginning_to_before_its_end(shop: Shop) -> None:
+    one, _ = await endpoint(shop, EventType.INVOICE_SETTLED)
+    start = shop.clock.now()
+    shop.clock.pass_minutes(1)
+    ids = await happen(shop, 2)
+    await happen(shop, 1, EventType.DEPOSIT_SEEN)  # it wants no such events
+    middle = shop.clock.now()
+    shop.clock.pass_minutes(1)
+    await happen(shop, 4)
+    async with shop.pool.connection() as conn:
+        assert await webhooks.replay(conn, one, Range(since=start, until=middle), shop.clock.now()) == 2
+        assert await webhooks.replay(conn, one, Range(since=middle, until=start), shop.clock.now()) == 0
+    assert sorted((await queued(shop, one))[:2]) == sorted(ids)
+
+
+async def test_an_event_that_is_named_is_sent_whatever_its_type_and_must_be_ones_own(shop: Shop) -> None:
+    one, _ = await endpoint(shop, EventType.INVOICE_SETTLED)
+    [mine] = await happen(shop, 1, EventType.DEPOSIT_SEEN)
+    stranger = await shop.enrol()
+    async with shop.pool.connection() as conn:
+        [foreign] = await events.emit(conn, [News(stranger.id, EventType.INVOICE_SETTLED, "x", {})], shop.clock.now())
+        assert await webhooks.replay(conn, one, Range(event_id=mine), shop.clock.now()) == 1
+        for unknown in (foreign, "evt_unknown"):
+            with pytest.raises(EventNotFound):
+                await webhooks.replay(conn, one, Range(event_id=unknown), shop.clock.now())
+    assert await queued(shop, one) == [mine]
+
+
+async def test_an_endpoint_deleted_while_events_are_written_breaks_neither(shop: Shop) -> None:
+    """The writer has seen the endpoint and not yet committed: the deletion waits, and takes the delivery along."""
+    one, _ = await endpoint(shop)
+    async with shop.pool.connection() as writer, shop.pool.connection() as deleter:
+        async with writer.transaction():
+            await events.emit(writer, [News(shop.merchant.id, EventType.INVOICE_SETTLED, "x", {})], shop.clock.now())
+            deleting = asyncio.create_task(webhooks.delete(deleter, one.id, shop.merchant.id))
+            await _waits(shop)
+            assert not deleting.done()
+        await deleting
+    assert len(await shop.events()) == 1
+    assert await queued(shop, one) == []
+
+
+async def test_events_written_while_an_endpoint_is_deleted_are_written_without_it(shop: Shop) -> None:
+    """The deletion is not committed yet: the money's transaction waits for it, and does not fail because of it."""
+    one, _ = await endpoint(shop)
+    async with shop.pool.connection() as deleter:
+        async with deleter.transaction():
+            await webhooks.delete(deleter, one.id, shop.merchant.id)
+            writing = asyncio.create_task(happen(shop))
+            await _waits(shop)
+        assert len(await writing) == 1
+    assert await queued(shop, one) == []
+
+
+async def _waits(shop: Shop) -> None:
+    """Until somebody in this database waits for a lock."""
+    async with shop.pool.connection() as conn, asyncio.timeout(10):
+        while True:
+            cursor = await conn.execute(
+                """
+                SELECT count(*) FROM pg_stat_activity
+                WHERE datname = current_database() AND wait_event_type = 'Lock'
+                """
+            )
+            row = await cursor.fetchone()
+            if row and row[0]:
+                return
+            await conn.rollback()
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("url", "refusal"), [("http://shop.example/", UrlNotHttps), ("https://10.0.0.1/", AddressForbidden)]
+)
+async def test_a_hostile_endpoint_is_not_registered(shop: Shop, url: str, refusal: type[HoldfastError]) -> None:
+    async with shop.pool.connection() as conn:
+        with pytest.raises(refusal):
+            await webhooks.create(conn, NewEndpoint(shop.merchant.id, url), SEALER, shop.clock.now())
+        assert await webhooks.page(conn, shop.merchant.id) == []
+
+
+async def test_there_is_an_end_to_endpoints(shop: Shop) -> None:
+    for _ in range(ENDPOINTS_MAX):
+        await endpoint(shop)
+    with pytest.raises(TooManyEndpoints):
+        await endpoint(shop)
