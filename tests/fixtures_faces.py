@@ -221,11 +221,11 @@ class Served:
         return Member(merchant["id"], made.json()["secret"])
 
 
-@contextmanager
-def serve(directory: Path, url: str, *, workers: int = 1, **changes: Any) -> Iterator[Served]:
-    """Run `python -m holdfast.faces.api.main` on this database until the end of the block."""
+def write_config(
+    directory: Path, url: str, port: int, *, workers: int = 1, **changes: Any
+) -> tuple[Settings, list[Ed25519PrivateKey], Path]:
+    """A configuration file and all that it names."""
     settings, officers = settings_for(directory, url, **changes)
-    port = free_port()
     networks = {name: _written(network) for name, network in settings.networks.items()}
     sections = {
         "database": {"url": url},
@@ -236,6 +236,14 @@ def serve(directory: Path, url: str, *, workers: int = 1, **changes: Any) -> Ite
     }
     config = directory / "holdfast.toml"
     config.write_text(config_text({"quorum_file": "quorum.json"}, sections, networks))
+    return settings, officers, config
+
+
+@contextmanager
+def serve(directory: Path, url: str, *, workers: int = 1, **changes: Any) -> Iterator[Served]:
+    """Run `python -m holdfast.faces.api.main` on this database until the end of the block."""
+    port = free_port()
+    settings, officers, config = write_config(directory, url, port, workers=workers, **changes)
     with psycopg.connect(url) as conn:
         operator = f"hf_op{token_hex(4)}_{token_hex(16)}"
         conn.execute(

@@ -1,5 +1,6 @@
 """The API as a process: how it starts, what it refuses, how it ends."""
 
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,8 @@ from typing import Any
 import httpx
 import psycopg
 
-from fixtures_faces import RLTC, Member, Served, own_database, serve, settings_for
+from fixtures_faces import RLTC, Member, Served, own_database, serve, write_config
+from holdfast.faces.bench.front import free_port
 
 MODULE = "holdfast.faces.api.main"
 
@@ -73,23 +75,16 @@ def test_it_stops_when_told_and_answers_what_it_had_begun(server: Any, tmp_path:
 
 
 def test_it_waits_for_a_database_that_is_not_there_yet_and_does_not_listen_meanwhile(tmp_path: Path) -> None:
-    settings_for(tmp_path, "")
-    (tmp_path / "holdfast.toml").write_text(
-        f"""
-        [database]
-        url = "postgresql://holdfast_platform@/holdfast?host={tmp_path}"
-        [webhooks]
-        key_file = "webhook.key"
-        [networks.anvil]
-        nodes = [{{url = "http://127.0.0.1:1/"}}]
-        """
-    )
-    argv = [sys.executable, "-m", MODULE, "--config", str(tmp_path / "holdfast.toml")]
+    port = free_port()
+    _, _, config = write_config(tmp_path, f"postgresql://holdfast_platform@/holdfast?host={tmp_path}", port)
+    argv = [sys.executable, "-m", MODULE, "--config", str(config)]
     with subprocess.Popen(argv, stderr=subprocess.PIPE) as process:  # noqa: S603  our own module
         try:
             process.wait(timeout=4)
         except subprocess.TimeoutExpired:
+            with socket.socket() as probe:
+                assert probe.connect_ex(("127.0.0.1", port)) != 0
             process.terminate()
             process.wait(timeout=20)
         else:
-            raise AssertionError(f"it ended with {process.returncode}")
+            raise AssertionError(f"it ended: {process.stderr.read() if process.stderr else None!r}")

@@ -64,7 +64,7 @@ async def _bare(there: Front, seconds: float) -> dict[str, object]:
 def derivations(seconds: float) -> int:
     """Addresses of a 2-of-3 vault that one core derives a second."""
     network = known_network(NETWORK)
-    assert isinstance(network, BitcoinNetwork)  # noqa: S101  it is
+    assert isinstance(network, BitcoinNetwork)  # noqa: S101  a constant of ours
     descriptor = VaultDescriptor.parse(fresh_descriptor())
     count, started = 0, time.perf_counter()
     while time.perf_counter() - started < seconds:
