@@ -35,7 +35,7 @@ _templates = Environment(
 
 def marked(text: str) -> Markup:
     """A docstring's few marks as HTML: `code` and **strong**; everything else is escaped."""
-    return Markup(_STRONG.sub(r"<b>\1</b>", _CODE.sub(r"<code>\1</code>", str(escape(text)))))  # noqa: S704  escaped
+    return Markup(_STRONG.sub(r"<b>\1</b>", _CODE.sub(r"<code>\1</code>", str(escape(text)))))  # noqa: S704  escaped before it is marked
 
 
 _templates.filters["marked"] = marked
