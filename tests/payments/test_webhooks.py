@@ -1,7 +1,13 @@
 """Webhook endpoints: whose they are, what of them is secret, and which events become deliveries."""
 
 import asyncio
-from datetime import timedelta
+from base64 import b64encode
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
+from http.server import HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -19,6 +25,7 @@ from holdfast.payments.webhooks import (
     Sealer,
     TooManyEndpoints,
     WebhookKeyWrong,
+    signed_headers,
 )
 
 KEY = bytes(range(32))
@@ -212,3 +219,42 @@ async def test_there_is_an_end_to_endpoints(shop: Shop) -> None:
         await endpoint(shop)
     with pytest.raises(TooManyEndpoints):
         await endpoint(shop)
+
+
+class ShopOfThePage:
+    """The server that the how-to page shows, run as it stands there."""
+
+    def __init__(self, secrets: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("WEBHOOK_SECRETS", secrets)
+        page = (Path(__file__).parents[2] / "docs/how-to/receive-webhooks.md").read_text()
+        code = page.split("```python\n")[1].split("```")[0]
+        self.names: dict[str, Any] = {"__name__": "page"}
+        exec(compile(code, "receive-webhooks.md", "exec"), self.names)  # noqa: S102  our own page
+        self.names["Shop"].log_message = lambda *_: None
+        self.server = HTTPServer(("127.0.0.1", 0), self.names["Shop"])
+
+    def post(self, body: bytes, headers: dict[str, str]) -> int:
+        thread = Thread(target=self.server.handle_request)
+        thread.start()
+        connection = HTTPConnection("127.0.0.1", self.server.server_port, timeout=5)
+        connection.request("POST", "/", body, headers)
+        status = connection.getresponse().status
+        connection.close()
+        thread.join()
+        return status
+
+
+def test_the_server_of_the_how_to_page_believes_the_platform_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = bytes(range(24))
+    shop = ShopOfThePage(f"whsec_b2xkIHNlY3JldA== whsec_{b64encode(secret).decode()}", monkeypatch)
+    now = datetime.now(UTC)
+    body = b'{"id":"evt_1","type":"invoice.settled","subject":"inv_1","data":{},"created_at":"2026-11-21T00:00:00Z"}'
+    headers = signed_headers("evt_1", body, [secret], now)
+    late = signed_headers("evt_1", body, [secret], now - timedelta(minutes=6))
+    try:
+        assert [shop.post(body, headers), shop.post(body, headers)] == [204, 204]
+        assert shop.post(body.replace(b"inv_1", b"inv_2"), headers) == 400
+        assert shop.post(body, late) == 400
+    finally:
+        shop.server.server_close()
+    assert shop.names["done"] == {"evt_1"}
