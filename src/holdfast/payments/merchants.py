@@ -55,7 +55,7 @@ async def get(conn: AsyncConnection[Any], merchant_id: str, *, lock: bool = Fals
     """One merchant. `lock`: nobody else changes it until the transaction ends. Raises `MerchantNotFound`."""
     async with conn.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
-            f"SELECT * FROM payments.merchants WHERE id = %s {'FOR NO KEY UPDATE' if lock else ''}",  # noqa: S608  no input
+            f"SELECT * FROM payments.merchants WHERE id = %s {'FOR NO KEY UPDATE' if lock else ''}",  # noqa: S608  no input in it
             (merchant_id,),
         )
         row = await cursor.fetchone()

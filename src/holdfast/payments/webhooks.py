@@ -171,7 +171,7 @@ async def get(conn: AsyncConnection[Any], endpoint_id: str, merchant_id: str) ->
     """One endpoint of a merchant. Raises `EndpointNotFound`."""
     async with conn.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
-            f"SELECT {COLUMNS} FROM payments.webhook_endpoints WHERE id = %s AND merchant_id = %s",  # noqa: S608  no input
+            f"SELECT {COLUMNS} FROM payments.webhook_endpoints WHERE id = %s AND merchant_id = %s",  # noqa: S608  no input in it
             (endpoint_id, merchant_id),
         )
         row = await cursor.fetchone()
@@ -184,7 +184,7 @@ async def page(conn: AsyncConnection[Any], merchant_id: str) -> list[Endpoint]:
     """All endpoints of a merchant, newest first: there are few."""
     async with conn.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
-            f"SELECT {COLUMNS} FROM payments.webhook_endpoints WHERE merchant_id = %s ORDER BY id DESC",  # noqa: S608  no input
+            f"SELECT {COLUMNS} FROM payments.webhook_endpoints WHERE merchant_id = %s ORDER BY id DESC",  # noqa: S608  no input in it
             (merchant_id,),
         )
         return [_endpoint(row) for row in await cursor.fetchall()]
