@@ -23,10 +23,14 @@ WARM_SECONDS = 2.0
 async def run(directory: Path, seconds: float) -> dict[str, object]:
     """Invoices made per second by 64 callers, each waiting for each of his; and the bare parts beside it."""
     figures: dict[str, object] = {"callers": CONNECTIONS}
-    async with front(directory) as there:
-        await _measure(there, WARM_SECONDS)
-        figures["invoices"] = await _measure(there, seconds)
-        figures["bare_insert_limit"] = await _bare(there, seconds)
+    for workers, name in ((1, "one_worker"), (2, "two_workers")):
+        place = directory / name
+        place.mkdir(parents=True)
+        async with front(place, workers) as there:
+            await _measure(there, WARM_SECONDS)
+            figures[name] = await _measure(there, seconds)
+            if workers == 1:
+                figures["one_worker_bare_insert_limit"] = await _bare(there, seconds)
     figures["derivations_per_second_limit"] = await asyncio.to_thread(derivations, seconds / 4)
     return figures
 
