@@ -22,7 +22,7 @@ from holdfast.client import verify_webhook
 from holdfast.payments import attention, events, webhooks
 from holdfast.payments.courier import BACKOFF_SECONDS, Courier, wait_after
 from holdfast.payments.events import EventNotFound, EventType, News
-from holdfast.payments.guarded_http import AddressForbidden, open_guarded_http
+from holdfast.payments.guarded_http import AddressForbidden, UrlNotHttps, open_guarded_http
 from holdfast.payments.webhooks import (
     Endpoint,
     NewEndpoint,
@@ -46,14 +46,20 @@ class Receiver:
     statuses: list[int] = field(default_factory=list)
     """To answer with, one after another; then 204."""
     always: int = 204
-    slow: bool = False
+    pause: float = 0
+    """Seconds before it answers."""
+    open: int = 0
+    open_most: int = 0
+    """Most requests that it had at the same time."""
     retry_after: str = ""
     got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.Response:
         self.got.append((dict(request.headers), await request.read()))
-        if self.slow:
-            await asyncio.sleep(3600)
+        self.open += 1
+        self.open_most = max(self.open_most, self.open)
+        await asyncio.sleep(self.pause)
+        self.open -= 1
         status = self.statuses.pop(0) if self.statuses else self.always
         return web.Response(status=status, headers={"Retry-After": self.retry_after} if self.retry_after else {})
 
@@ -200,13 +206,30 @@ async def test_what_fails_is_tried_again_under_the_same_id_until_it_is_taken(
 
 
 async def test_a_dead_or_slow_shop_delays_nobody_else(shop: Shop, receivers: list[Receiver]) -> None:
-    receivers[0].slow = True
+    receivers[0].pause = 3600
     await endpoint(shop, receivers[0].url)
     await endpoint(shop, receivers[1].url)
     await happen(shop, 60)
     async with Delivering(shop, timeout_seconds=5):
         await until(lambda: len(set(receivers[1].ids)) == 60, seconds=4)
     assert len(receivers[0].got) < 60
+
+
+async def test_all_dead_shops_together_have_half_of_the_places_at_most(shop: Shop, receivers: list[Receiver]) -> None:
+    receivers[0].pause, receivers[0].always, receivers[1].pause = 0.05, 503, 0.01
+    dead = [await endpoint(shop, receivers[0].url) for _ in range(20)]
+    await endpoint(shop, receivers[1].url)
+    async with Delivering(shop, concurrency=8):
+        await happen(shop)
+        for one, _ in dead:
+            await settled(shop, one, lambda each: each.last_status == 503)
+        receivers[0].open_most = 0
+        before = len(receivers[0].got)
+        await happen(shop, 60)
+        await until(lambda: len(receivers[1].got) == 61)
+        await until(lambda: len(receivers[0].got) >= before + 40)
+    assert receivers[0].open_most <= 4
+    assert receivers[1].open_most > 1  # it answers quickly, and is trusted with several
 
 
 async def test_after_days_a_delivery_is_given_up_and_a_person_is_asked(shop: Shop, receivers: list[Receiver]) -> None:
@@ -261,6 +284,16 @@ async def test_an_endpoint_in_the_private_network_is_not_reached_unless_it_is_al
     async with shop.pool.connection() as conn:
         [delivery] = await webhooks.deliveries(conn, one.id)
     assert delivery.last_error == AddressForbidden.code
+
+
+async def test_private_endpoints_are_reached_no_more_once_the_platform_forbids_them(
+    shop: Shop, receivers: list[Receiver]
+) -> None:
+    one, _ = await endpoint(shop, receivers[0].url)
+    await happen(shop)
+    async with Delivering(shop, allow_private=False):
+        await settled(shop, one, lambda each: each.last_error == UrlNotHttps.code)
+    assert receivers[0].got == []
 
 
 async def test_events_are_sent_again_by_id_or_by_time(shop: Shop, receivers: list[Receiver]) -> None:

@@ -22,6 +22,7 @@ from cryptography.x509.oid import NameOID
 from holdfast.payments import guarded_http
 from holdfast.payments.guarded_http import (
     AddressForbidden,
+    GuardedResolver,
     HostUnknown,
     UrlMalformed,
     UrlNotHttps,
@@ -202,6 +203,20 @@ async def test_a_name_is_judged_at_each_attempt(inside: Inside) -> None:
             with pytest.raises(AddressForbidden):
                 await http.post(f"https://shop.example:{inside.secure_port}/", b"{}", {}, allow_private=False)
     assert (len(names.asked), inside.reached) == (3, [])
+
+
+async def test_names_are_asked_for_at_each_attempt_and_never_remembered(inside: Inside) -> None:
+    names = ChangingNames(["127.0.0.1"])
+    async with open_guarded_http(2, look_up=names) as http:
+        for _ in range(3):
+            assert await http.post(f"http://shop.example:{inside.port}/", b"", {}, allow_private=True) == (204, "7")
+    assert len(names.asked) == 3
+
+
+@pytest.mark.parametrize("answers", [["127.0.0.1"], ["8.8.8.8", "10.0.0.1"], ["2606:4700::1111", "::ffff:7f00:1"]])
+async def test_the_resolver_hands_out_no_address_of_a_name_that_has_a_forbidden_one(answers: list[str]) -> None:
+    with pytest.raises(AddressForbidden):
+        await GuardedResolver(ChangingNames(answers), allow_private=False).resolve("shop.example", 443)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.1", "2130706433", "169.254.169.254", "shop.example"])
