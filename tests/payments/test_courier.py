@@ -8,7 +8,7 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from holdfast.runtime.settings import WebhooksSettings
 
 KEY = bytes(range(32))
 KILLS = 5
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 SEALER = Sealer(KEY)
 PLAIN = {"timeout_seconds": 1, "concurrency": 8, "allow_private": True}
 
@@ -314,15 +315,31 @@ async def test_events_are_sent_again_by_id_or_by_time(shop: Shop, receivers: lis
     assert sorted(receivers[0].ids[5:]) == sorted([ids[0], *ids[3:]])
 
 
-def test_waits_grow_differ_and_obey_retry_after() -> None:
+def test_waits_grow_and_differ() -> None:
     for attempts, seconds in enumerate(BACKOFF_SECONDS, 1):
-        waits = {wait_after(attempts) for _ in range(50)}
+        waits = {wait_after(attempts, "", NOON) for _ in range(50)}
         assert len(waits) > 10
         assert all(timedelta(seconds=seconds / 2) <= wait <= timedelta(seconds=seconds) for wait in waits)
-    assert wait_after(99) <= timedelta(seconds=BACKOFF_SECONDS[-1])
-    assert wait_after(1, "600") == timedelta(seconds=600)
-    assert wait_after(1, "99999999") == timedelta(days=1)
-    assert wait_after(1, "soon") <= timedelta(seconds=5)
+    assert wait_after(99, "", NOON) <= timedelta(seconds=BACKOFF_SECONDS[-1])
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [
+        ("600", 600),
+        ("99999999", 86_400),
+        ("9" * 5000, 86_400),
+        ("Sat, 21 Nov 2026 12:10:00 GMT", 600),
+        ("Sat, 21 Nov 2036 12:10:00 GMT", 86_400),
+    ],
+)
+def test_a_shop_may_say_when_to_come_again_within_a_day(retry_after: str, seconds: int) -> None:
+    assert wait_after(1, retry_after, NOON) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("retry_after", ["soon", "-5", "²", "Sat, 21 Nov 2026 11:00:00 GMT", "Sat, 99 Nov 2026"])
+def test_what_cannot_be_read_or_is_past_changes_no_wait(retry_after: str) -> None:
+    assert wait_after(1, retry_after, NOON) <= timedelta(seconds=BACKOFF_SECONDS[0])
 
 
 @asynccontextmanager

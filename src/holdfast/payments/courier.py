@@ -11,7 +11,8 @@ import secrets
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -41,6 +42,7 @@ QUICK_SECONDS = 2.0
 BACKOFF_SECONDS = (5, 30, 120, 600, 1800, 3600, 10_800, 21_600)
 """Waits after the first failures; the last one is repeated until the delivery is given up."""
 RETRY_AFTER_SECONDS_MAX = 86_400
+RETRY_AFTER_LENGTH_MAX = 40
 CLAIM_MARGIN_SECONDS = 5
 """What storing an outcome may take; after that the delivery comes due again, whoever had claimed it."""
 ERROR_LENGTH_MAX = 200
@@ -205,7 +207,7 @@ class Courier:
     async def _settle(self, claimed: Claimed, answer: Answer) -> str:
         """Store what came of an attempt; one word for it."""
         now = self.clock.now()
-        next_at = now + wait_after(claimed.attempts, answer.retry_after)
+        next_at = now + wait_after(claimed.attempts, answer.retry_after, now)
         give_up_at = claimed.created_at + timedelta(hours=self.settings.give_up_after_hours)
         state = "delivered" if answer.is_success else "given-up" if next_at > give_up_at else "waiting"
         async with self.pool.connection() as conn, conn.transaction():
@@ -240,15 +242,26 @@ async def run(settings: Settings, pool: Pool, clock: Clock, stopping: asyncio.Ev
             tasks.create_task(_count_waiting(pool, stopping))
 
 
-def wait_after(attempts: int, retry_after: str = "") -> timedelta:
+def wait_after(attempts: int, retry_after: str, now: datetime) -> timedelta:
     """How long to wait after that many attempts: longer each time, and never all at the same moment.
 
     Between half and all of the step, at random; not before what the shop asks for in `Retry-After` (at most a day).
     """
     step = BACKOFF_SECONDS[min(attempts, len(BACKOFF_SECONDS)) - 1] * 1000
     milliseconds = step // 2 + secrets.randbelow(step // 2 + 1)
-    told = min(int(retry_after), RETRY_AFTER_SECONDS_MAX) if retry_after.isascii() and retry_after.isdecimal() else 0
-    return max(timedelta(milliseconds=milliseconds), timedelta(seconds=told))
+    return max(timedelta(milliseconds=milliseconds), _told(retry_after[:RETRY_AFTER_LENGTH_MAX], now))
+
+
+def _told(retry_after: str, now: datetime) -> timedelta:
+    """What a `Retry-After` asks for (RFC 9110, 10.2.3: seconds or a date); nothing, if it cannot be read."""
+    if retry_after.isascii() and retry_after.isdecimal():
+        return timedelta(seconds=min(int(retry_after), RETRY_AFTER_SECONDS_MAX))
+    try:
+        date = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return timedelta()
+    wait = date.replace(tzinfo=date.tzinfo or UTC) - now
+    return min(max(wait, timedelta()), timedelta(seconds=RETRY_AFTER_SECONDS_MAX))
 
 
 async def _pause(event: asyncio.Event, seconds: float) -> None:
