@@ -24,7 +24,9 @@ from holdfast.payments.webhooks import (
     Range,
     Sealer,
     TooManyEndpoints,
+    WebhookKeyMalformed,
     WebhookKeyWrong,
+    parse_key,
     signed_headers,
 )
 
@@ -76,6 +78,14 @@ async def test_a_secret_is_sealed_in_the_database_and_opens_only_with_the_key(sh
             sealer.unseal(owner, sealed)
     assert KEY.hex() not in repr(SEALER)
     assert secret not in repr(one)
+
+
+@pytest.mark.parametrize("text", ["", "xyz", "ab" * 31, "ab" * 33, "ab" * 31 + "g0"])
+def test_a_key_that_is_no_key_is_refused_and_not_shown(text: str) -> None:
+    assert parse_key(KEY.hex()) == KEY
+    with pytest.raises(WebhookKeyMalformed) as refusal:
+        parse_key(text)
+    assert "ab" not in str(refusal.value.detail)
 
 
 async def test_two_endpoints_and_two_rotations_have_different_secrets(shop: Shop) -> None:

@@ -28,10 +28,10 @@ from holdfast.payments import attention
 from holdfast.payments.attention import Ask
 from holdfast.payments.guarded_http import GuardedHttp, open_guarded_http
 from holdfast.payments.standing import AttentionReason
-from holdfast.payments.webhooks import Sealer, signed_headers
+from holdfast.payments.webhooks import Sealer, parse_key, signed_headers
 from holdfast.runtime import metrics
 from holdfast.runtime.clock import Clock
-from holdfast.runtime.config import read_secret
+from holdfast.runtime.secret_files import read_secret
 from holdfast.runtime.settings import Settings, WebhooksSettings
 
 POLL_SECONDS = 0.2
@@ -234,7 +234,7 @@ class Courier:
 
 async def run(settings: Settings, pool: Pool, clock: Clock, stopping: asyncio.Event) -> None:
     """The courier's part of its process, until told to stop."""
-    sealer = Sealer(bytes.fromhex(read_secret(settings.webhooks.key_file)))
+    sealer = Sealer(parse_key(read_secret(settings.webhooks.key_file)))
     async with open_guarded_http(settings.webhooks.timeout_seconds) as http:
         courier = Courier(pool, http, settings.webhooks, sealer, clock)
         async with asyncio.TaskGroup() as tasks:

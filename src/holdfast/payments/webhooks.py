@@ -26,6 +26,7 @@ from holdfast.payments.guarded_http import check_url
 SECRET_BYTES = 24
 """As Standard Webhooks recommends: 192 bits."""
 NONCE_BYTES = 12
+KEY_BYTES = 32
 OVERLAP = timedelta(days=1)
 """How long the old secret signs too after a rotation."""
 ENDPOINTS_MAX = 32
@@ -55,6 +56,12 @@ class WebhookKeyWrong(BadInput):
     """The webhook key does not open the secrets in the database. Restore the key file that belongs to it."""
 
     code = "webhook-key-wrong"
+
+
+class WebhookKeyMalformed(BadInput):
+    """The webhook key's file does not hold 32 bytes in hex. Restore the file that `holdfast init` wrote."""
+
+    code = "webhook-key-malformed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,17 @@ class Sealer:
             return ChaCha20Poly1305(self.key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], endpoint_id.encode())
         except (InvalidTag, ValueError):
             raise WebhookKeyWrong(endpoint_id) from None
+
+
+def parse_key(text: str) -> bytes:
+    """The webhook key as its file has it: 32 bytes in hex. Raises `WebhookKeyMalformed`, which never shows it."""
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        raise WebhookKeyMalformed("not hexadecimal") from None
+    if len(key) != KEY_BYTES:
+        raise WebhookKeyMalformed(f"{len(key)} bytes")
+    return key
 
 
 def signed_headers(message_id: str, payload: bytes, signing: Sequence[bytes], now: datetime) -> dict[str, str]:

@@ -39,6 +39,7 @@ from holdfast.payments.catalogue import catalogue
 from holdfast.payments.indexes import Indexes
 from holdfast.payments.invoicing import Created, Desk
 from holdfast.payments.rate_sources import open_rates
+from holdfast.payments.webhooks import parse_key
 from holdfast.runtime import logs
 from holdfast.runtime.clock import SYSTEM_CLOCK, Clock
 from holdfast.runtime.config import load, read_secret
@@ -83,7 +84,7 @@ async def open_parts(settings: Settings, clock: Clock, limit: RateLimit) -> Asyn
             doorkeeper=Doorkeeper(pool, clock, limit, frozenset(settings.api.trusted_proxies)),
             invoice_batches=batches,
             quorum=read_quorum(settings),
-            webhook_key=bytes.fromhex(read_secret(settings.webhooks.key_file)),
+            webhook_key=parse_key(read_secret(settings.webhooks.key_file)),
             health=api_health(pool),
             live_hub=hub,
         )
