@@ -60,7 +60,7 @@ class Served:
         self.log = self.directory / "serve.log"
         argv = [sys.executable, "-m", "holdfast", "serve", "--config", str(settings.path)]
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(argv, stderr=log, stdout=log, cwd=self.directory)  # noqa: S603  our own
+            self.process = subprocess.Popen(argv, stderr=log, stdout=log, cwd=self.directory)  # noqa: S603  our own command
 
     def lives(self, zone: str) -> bool:
         try:
@@ -158,7 +158,7 @@ def test_no_secret_is_in_a_log_an_argument_or_an_environment(served: Served) -> 
 
 def test_one_zone_runs_alone_and_ends_alone(directory: Path) -> None:
     argv = [sys.executable, "-m", "holdfast", "serve", "database", "--config", str(directory / "holdfast.toml")]
-    process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)  # noqa: S603  our own
+    process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)  # noqa: S603  our own command
     assert process.stderr is not None
     until(lambda: "database_ready" in process.stderr.readline())
     process.send_signal(signal.SIGTERM)

@@ -16,7 +16,7 @@ from holdfast.core.errors import Unavailable
 
 class FinalityViolated(Unavailable):
     """The chain has changed deeper than its configured finality. Find out what happened on the network, check the
-    deposits of those blocks by hand, and only then let the follower start from a block that you choose."""
+    deposits of those blocks by hand, and only then `holdfast resume` from a block that you choose."""
 
     code = "finality-violated"
     retry = False

@@ -251,7 +251,7 @@ class WebhooksSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allow_private: Annotated[
         bool,
         Meta(
-            description="Whether an endpoint may be allowed to lie in a private network; the operator allows each one."
+            description="Whether merchants may have endpoints in private networks: only where you trust each of them."
         ),
     ] = False
 

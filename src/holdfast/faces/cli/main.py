@@ -23,6 +23,7 @@ from holdfast.faces.cli import (
     merchant,
     migrate,
     pay,
+    resume,
     serve,
     vault,
 )
@@ -43,6 +44,7 @@ app.command("init", rich_help_panel=START)(init.init)
 app.command("serve", rich_help_panel=RUN)(serve.serve)
 app.command("doctor", rich_help_panel=RUN)(doctor.doctor)
 app.command("migrate", rich_help_panel=KEEP)(migrate.migrate)
+app.command("resume", rich_help_panel=KEEP)(resume.resume)
 app.command("backup", rich_help_panel=KEEP)(backup.backup)
 app.command("restore", rich_help_panel=KEEP)(backup.restore)
 app.add_typer(merchant.app, name="merchant", rich_help_panel=PEOPLE)
