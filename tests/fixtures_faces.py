@@ -132,7 +132,7 @@ async def open_front(settings: Settings, officers: list[Ed25519PrivateKey]) -> A
     app = application(settings, clock, parts_kept)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(_lifespan(app))
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)  # type: ignore[arg-type]  # litestar's and the library's ASGI types differ
         client = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://front.test"))
         front = Front(app, held[0], clock, officers, client)
         async with front.parts.pool.connection() as conn:
@@ -173,7 +173,7 @@ async def _lifespan(app: Edge) -> AsyncIterator[None]:
     to_app: asyncio.Queue[dict[str, str]] = asyncio.Queue()
     from_app: asyncio.Queue[Any] = asyncio.Queue()
     scope: Any = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
-    running = asyncio.create_task(app(scope, to_app.get, from_app.put))  # type: ignore[arg-type]
+    running = asyncio.create_task(app(scope, to_app.get, from_app.put))  # type: ignore[arg-type]  # litestar's and the library's ASGI types differ
     await to_app.put({"type": "lifespan.startup"})
     started = await from_app.get()
     assert started["type"] == "lifespan.startup.complete", started
