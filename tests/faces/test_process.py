@@ -18,7 +18,7 @@ MODULE = "holdfast.faces.api.main"
 
 def _run(*words: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, *words]
-    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603  ours own command
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603  our own command
 
 
 def test_it_refuses_to_run_without_its_assertions(tmp_path: Path) -> None:

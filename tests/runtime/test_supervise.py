@@ -148,7 +148,7 @@ async def test_no_zone_outlives_a_supervisor_that_was_killed(tmp_path: Path) -> 
         "import asyncio; from holdfast.runtime.supervise import Supervisor, Zone;"
         f"asyncio.run(Supervisor([Zone('a', {argv}), Zone('b', {argv})]).run())"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)  # noqa: S603, ASYNC220  our own (our own words)
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)  # noqa: S603, ASYNC220  our own command
     await until(lambda: len(pids(tmp_path)) == 2)
     process.kill()
     process.wait()
@@ -157,6 +157,6 @@ async def test_no_zone_outlives_a_supervisor_that_was_killed(tmp_path: Path) -> 
 
 def test_no_process_runs_without_its_assertions() -> None:
     code = "from holdfast.runtime.supervise import refuse_optimised; refuse_optimised()"
-    done = subprocess.run([sys.executable, "-O", "-c", code], capture_output=True, text=True, check=False)  # noqa: S603  our own (our own words)
+    done = subprocess.run([sys.executable, "-O", "-c", code], capture_output=True, text=True, check=False)  # noqa: S603  our own command
     assert done.returncode == 1
     assert "python -O" in done.stderr

@@ -11,7 +11,7 @@ how, directory = sys.argv[1], Path(sys.argv[2])
 if how == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if how == "with-child":
-    child = subprocess.Popen([sys.executable, __file__, "plain", str(directory / "child")])  # noqa: S603  itself (our own words)
+    child = subprocess.Popen([sys.executable, __file__, "plain", str(directory / "child")])  # noqa: S603  this very file
 if how == "slow-to-stop":
 
     def slowly(_number: int, _frame: object) -> None:
