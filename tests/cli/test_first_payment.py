@@ -127,6 +127,23 @@ def test_the_tutorials_program_makes_an_invoice(shop: Path) -> None:
     assert uri.partition(":")[2].partition("?")[0] in httpx.get(checkout).text
 
 
+def test_one_request_id_is_in_the_log_of_every_zone_that_worked_for_it(shop: Path, api: httpx.Client) -> None:
+    networks = api.get("/v1/networks").raise_for_status().json()["items"]
+    asset = next(one["id"] for network in networks for one in network["assets"] if one["symbol"] == "rLTC")
+    nowhere = {"url": "http://127.0.0.1:1/", "allow_private": True}
+    api.post("/v1/webhook-endpoints", json=nowhere, headers={"Idempotency-Key": "nowhere"}).raise_for_status()
+    headers = {"Idempotency-Key": "traced", "X-Request-Id": "traced-through-all-zones"}
+    wanted = {"price": {"amount": "1.00", "currency": "EUR"}, "asset": asset}
+    invoice = api.post("/v1/invoices", json=wanted, headers=headers).raise_for_status().json()
+    assert holdfast("pay", invoice["quotes"][0]["uri"], "--dir", shop).code == 0
+
+    def zones() -> set[str]:
+        lines = (shop / "serve.log").read_text().splitlines()
+        return {json.loads(line)["zone"] for line in lines if "traced-through-all-zones" in line}
+
+    until(lambda: zones() == {"api", "follower", "courier"})
+
+
 def test_doctor_finds_nothing_wrong_with_it(shop: Path) -> None:
     done = holdfast("doctor", "--config", shop / "holdfast.toml", "--json")
     assert json.loads(done.out)["ok"], done.out

@@ -69,6 +69,8 @@ class Claimed:
     event_id: str
     payload: bytes
     created_at: datetime
+    request_id: str | None = None
+    """The HTTP request that made the invoice that it is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +225,11 @@ class Courier:
                     (now, claimed.endpoint_id),
                 )
                 await self._ask(conn, claimed, AttentionReason.WEBHOOK_ENDPOINT_GONE, now)
-        if not answer.is_success:
-            log.info("not_delivered", delivery=claimed.delivery_id, error=answer.error, attempts=claimed.attempts)
+        about = {"delivery": claimed.delivery_id, "webhook": claimed.event_id, "request_id": claimed.request_id}
+        if answer.is_success:
+            log.info("delivered", attempts=claimed.attempts, **about)
+        else:
+            log.info("not_delivered", error=answer.error, attempts=claimed.attempts, **about)
         return state
 
     async def _ask(self, conn: AsyncConnection[Any], claimed: Claimed, reason: AttentionReason, now: datetime) -> None:
@@ -316,9 +321,12 @@ WITH due AS (
 SELECT claimed.id AS delivery_id, claimed.attempts, claimed.endpoint_id, claimed.created_at, endpoint.merchant_id,
        endpoint.url, endpoint.allow_private, endpoint.secret,
        CASE WHEN endpoint.old_secret_until > %(now)s THEN endpoint.old_secret END AS old_secret,
-       event.id AS event_id, event.type, event.subject, event.data, event.created_at AS event_created_at
+       event.id AS event_id, event.type, event.subject, event.data, event.created_at AS event_created_at,
+       invoice.request_id
 FROM claimed JOIN payments.webhook_endpoints AS endpoint ON endpoint.id = claimed.endpoint_id
 JOIN payments.events AS event ON event.seq = claimed.event_seq
+LEFT JOIN payments.deposits AS deposit ON deposit.id = event.subject
+LEFT JOIN payments.invoices AS invoice ON invoice.id = coalesce(deposit.invoice_id, event.subject)
 ORDER BY event.seq
 """
 

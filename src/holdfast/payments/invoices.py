@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+import structlog
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 
@@ -20,6 +21,8 @@ from holdfast.core.states import InvoiceReason, InvoiceState, move_invoice
 from holdfast.payments import events
 from holdfast.payments.standing import Terms
 from holdfast.runtime import metrics
+
+log = structlog.get_logger()
 
 
 class InvoiceNotFound(NotFound):
@@ -60,6 +63,8 @@ class Invoice:
     expires_at: datetime
     monitored_until: datetime
     settled_at: datetime | None
+    request_id: str | None = None
+    """The HTTP request that made it, so that what every zone logs about it can be found together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +226,7 @@ async def store_standing(conn: AsyncConnection[Any], moves: Sequence[tuple[Invoi
     for before, then in moves:
         if before.state is not then.state:
             metrics.INVOICES.labels(then.state.value).inc()
+            log.info("invoice_moved", invoice=then.id, state=then.state, reason=then.reason, request_id=then.request_id)
 
 
 def _news(before: Invoice, then: Invoice) -> events.News:

@@ -30,6 +30,7 @@ from holdfast.payments.indexes import Indexes
 from holdfast.payments.invoices import Invoice, Quote
 from holdfast.payments.merchants import Merchant
 from holdfast.payments.rates import Rate, due_units
+from holdfast.runtime import logs
 
 TEXT_LENGTH_MAX = 500
 METADATA_BYTES_MAX = 4096
@@ -264,6 +265,7 @@ def _invoice(catalogue: Catalogue, merchant: Merchant, order: NewInvoice, now: d
         expires_at=expires_at,
         monitored_until=expires_at + timedelta(minutes=terms.monitoring_minutes),
         settled_at=None,
+        request_id=logs.request_id(),
     )
 
 
@@ -314,13 +316,13 @@ async def _insert_invoices(conn: AsyncConnection[Any], new: Sequence[Invoice]) -
 _INSERT_INVOICES = """
     INSERT INTO payments.invoices
         (id, merchant_id, reference, price_units, price_currency, price_decimals, assets, state, terms,
-         description, metadata, redirect_url, created_at, expires_at, monitored_until)
+         description, metadata, redirect_url, created_at, expires_at, monitored_until, request_id)
     SELECT id, merchant_id, reference, price_units, price_currency, price_decimals, assets, state, terms,
-        description, metadata, redirect_url, created_at, expires_at, monitored_until
+        description, metadata, redirect_url, created_at, expires_at, monitored_until, request_id
     FROM json_to_recordset(%s::json) AS new
         (id text, merchant_id text, reference text, price_units numeric, price_currency text, price_decimals smallint,
          assets text[], state text, terms jsonb, description text, metadata jsonb, redirect_url text,
-         created_at timestamptz, expires_at timestamptz, monitored_until timestamptz)
+         created_at timestamptz, expires_at timestamptz, monitored_until timestamptz, request_id text)
     ON CONFLICT (merchant_id, reference) DO NOTHING
     RETURNING id
 """

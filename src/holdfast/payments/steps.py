@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import structlog
 from psycopg import AsyncConnection
 
 from holdfast.chains.follower import Cursor
@@ -24,6 +25,8 @@ from holdfast.payments.deposits import Deposit
 from holdfast.payments.restanding import restand
 from holdfast.payments.standing import AttentionReason
 from holdfast.runtime import metrics
+
+log = structlog.get_logger()
 
 Screen = Callable[[Deposit], Awaitable[str | None]]
 """Why a deposit must be held before it is credited, or None. Asked when it has its confirmations."""
@@ -182,6 +185,10 @@ async def _tell(conn: AsyncConnection[Any], network: str, changes: Sequence[Chan
     await restand(conn, invoice_ids, now, {change.after.id for change in changes if change.is_news})
     for change in moved:
         metrics.DEPOSITS.labels(network, change.after.state.value).inc()
+        log.info(
+            "deposit_moved", network=network, deposit=change.after.id, state=change.after.state,
+            invoice=change.after.invoice_id, units=str(change.after.units), asset=change.after.asset,
+        )  # fmt: skip
 
 
 _EVENT_OF = {

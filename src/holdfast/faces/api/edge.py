@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import cast
 
 import msgspec
@@ -72,12 +73,22 @@ class Edge:
                 await self.app(scope, _counted(receive, scope), out)
             else:
                 await out.refuse(refused)
-            self._count(scope, out.status, self.clock.monotonic() - started)
+            seconds = self.clock.monotonic() - started
+            self._count(scope, out.status, seconds)
+            _tell(scope, out.status, seconds)
 
     def _count(self, scope: HTTPScope, status: int, seconds: float) -> None:
         route = scope.get("path_template") or "unknown"
         metrics.HTTP_REQUESTS.labels(scope["method"] if scope["method"] in _METHODS else "OTHER", route, status).inc()
         metrics.HTTP_SECONDS.labels(route).observe(seconds)
+
+
+def _tell(scope: HTTPScope, status: int, seconds: float) -> None:
+    """One line for each request that could change something or was refused; the others where debug lines are wanted."""
+    matters = scope["method"] in WITH_BODY or scope["method"] == "DELETE" or status >= HTTPStatus.BAD_REQUEST
+    write = log.info if matters else log.debug
+    route = scope.get("path_template") or "unknown"
+    write("request", method=scope["method"], route=route, status=status, milliseconds=round(seconds * 1000, 1))
 
 
 _READ = frozenset({b"x-request-id", b"content-length", b"content-type"})

@@ -99,6 +99,7 @@ CREATE TABLE payments.invoices (
     created_at     timestamptz NOT NULL,
     expires_at     timestamptz NOT NULL,
     monitored_until timestamptz NOT NULL,
+    request_id     text,                               -- the HTTP request that made it: follower and courier log it too
     settled_at     timestamptz,
     UNIQUE (merchant_id, reference)
 );
