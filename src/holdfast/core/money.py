@@ -1,4 +1,4 @@
-"""Money is an integer count of an asset's smallest unit: no floats, no mixed assets.
+"""Money is an integer count of an asset's smallest unit, never a float; this reads and writes it as decimal text.
 
 Parsing and formatting slice digits. Not `decimal`: its default context keeps 28 digits and rounds
 the rest in silence, and a uint256 has 78.
@@ -41,12 +41,6 @@ class AmountOutOfRange(BadInput):
     code = "amount-out-of-range"
 
 
-class AssetMismatch(BadInput):
-    """Amounts of two different assets were put together. Convert one of them first."""
-
-    code = "asset-mismatch"
-
-
 @dataclass(frozen=True, slots=True)
 class Asset:
     """A coin or token, and how many decimal places its smallest unit has."""
@@ -54,38 +48,6 @@ class Asset:
     id: AssetId
     symbol: str
     decimals: int
-
-
-@dataclass(frozen=True, slots=True, order=False)
-class Money:
-    """An amount of one asset, in its smallest unit. Two assets cannot be added or compared."""
-
-    units: int
-    asset: Asset
-
-    def __post_init__(self) -> None:
-        if type(self.units) is not int:
-            raise AmountMalformed(f"units must be an int, not {type(self.units).__name__}")
-
-    def __add__(self, other: Money) -> Money:
-        return Money(self.units + self._same(other), self.asset)
-
-    def __sub__(self, other: Money) -> Money:
-        return Money(self.units - self._same(other), self.asset)
-
-    def __lt__(self, other: Money) -> bool:
-        return self.units < self._same(other)
-
-    def __le__(self, other: Money) -> bool:
-        return self.units <= self._same(other)
-
-    def __str__(self) -> str:
-        return f"{format_units(self.units, self.asset.decimals)} {self.asset.symbol}"
-
-    def _same(self, other: Money) -> int:
-        if self.asset.id != other.asset.id:
-            raise AssetMismatch(f"{self.asset.symbol} and {other.asset.symbol}")
-        return other.units
 
 
 def format_units(units: int, decimals: int) -> str:
