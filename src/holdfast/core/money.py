@@ -18,8 +18,6 @@ AssetId = NewType("AssetId", str)
 UNITS_MAX = 2**256 - 1
 """No chain that Holdfast follows counts further; NUMERIC(78,0) holds it."""
 
-DECIMALS_MAX = 36
-
 _DECIMAL = re.compile(r"(0|[1-9][0-9]{0,77})(?:\.([0-9]{1,36}))?", re.ASCII)
 
 
