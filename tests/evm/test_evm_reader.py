@@ -60,6 +60,15 @@ async def test_a_direct_payment_is_credited_with_its_transaction(chain):
     assert (arrival.address, arrival.asset, arrival.units) == (address, chain.network.coin.id, 10**18)
 
 
+async def test_a_chain_is_read_from_its_very_first_block(chain):
+    address, start = chain.address(1), await chain.height()
+    await chain.done(address, value=10**18)
+    headers = await chain.node.headers(0, start + 1)
+    blocks = await chain.node.blocks(headers, chain.watch(address))
+    assert [block.header.height for block in blocks] == list(range(start + 2))
+    assert [arrival.units for block in blocks for arrival in block.arrivals] == [10**18]
+
+
 async def test_a_direct_payment_to_an_address_that_is_no_longer_open_is_credited_too(chain):
     address, start = chain.address(1), await chain.height()
     await chain.done(address, value=7)
