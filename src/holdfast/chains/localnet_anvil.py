@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from holdfast.chains.local_process import LocalProcess, LocalRpc, NodeBinaryMissing, free_port
+from holdfast.chains.local_process import LocalProcess, LocalRpc, NodeBinaryMissing, free_port, until
 from holdfast.core.networks import EvmNetwork, known_network
 
 _PLATFORM_PACKAGES = "node_modules/@foundry-rs/anvil-*/bin/anvil*"
@@ -28,6 +28,7 @@ class AnvilNode:
         port = port or free_port()
         self.rpc_url = f"http://127.0.0.1:{port}/"
         self._rpc = LocalRpc(self.rpc_url, "anvil")
+        self._is_automining = True
         self._process = LocalProcess(
             [
                 str(binary), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(chain_id),
@@ -65,6 +66,7 @@ class AnvilNode:
     async def set_automine(self, *, on: bool) -> None:
         """Whether each transaction gets a block of its own at once (as at the start)."""
         await self._rpc.call(msgspec.Raw, "evm_setAutomine", on)
+        self._is_automining = on
 
     async def snapshot(self) -> str:
         """Remember this moment; the id for `revert`."""
@@ -82,7 +84,14 @@ class AnvilNode:
     async def send(self, address: str, units: int, *, sender: str | None = None) -> str:
         """Pay in the network's coin from one of its accounts (the first). The transaction's hash."""
         sender = sender or (await self.accounts())[0]
-        return await self.call("eth_sendTransaction", {"from": sender, "to": address, "value": hex(units)})
+        made = await self.call("eth_sendTransaction", {"from": sender, "to": address, "value": hex(units)})
+
+        async def is_mined() -> bool:
+            return bytes(await self._rpc.call(msgspec.Raw, "eth_getTransactionReceipt", made)) != b"null"
+
+        if self._is_automining:  # "at once" is a moment after the answer
+            await until(is_mined)
+        return made
 
     async def impersonate(self, address: str) -> None:
         """Let this node sign for any address."""
