@@ -39,7 +39,7 @@ async def transact(node: AnvilNode, to: str | None, data: bytes) -> str:
     call = {"from": (await node.accounts())[1], "data": "0x" + data.hex(), "gas": hex(8_000_000)}
     if to is not None:
         call["to"] = to
-    return await node.call("eth_sendTransaction", call)
+    return await node.transact(call)
 
 
 async def contract_of(node: AnvilNode, transaction: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -84,7 +84,11 @@ class AnvilNode:
     async def send(self, address: str, units: int, *, sender: str | None = None) -> str:
         """Pay in the network's coin from one of its accounts (the first). The transaction's hash."""
         sender = sender or (await self.accounts())[0]
-        made = await self.call("eth_sendTransaction", {"from": sender, "to": address, "value": hex(units)})
+        return await self.transact({"from": sender, "to": address, "value": hex(units)})
+
+    async def transact(self, transaction: Mapping[str, str]) -> str:
+        """Send a transaction; where blocks are made at once, it is in one when this returns. Its hash."""
+        made = await self.call("eth_sendTransaction", transaction)
 
         async def is_mined() -> bool:
             return bytes(await self._rpc.call(msgspec.Raw, "eth_getTransactionReceipt", made)) != b"null"
