@@ -1,11 +1,9 @@
 """What a newcomer does in his first ten minutes, command by command, on real nodes."""
 
 import json
-import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +16,7 @@ import httpx
 import pytest
 
 from fixtures_cli import holdfast
+from holdfast.chains.localnet import free_ports
 from holdfast.faces.cli.local_setup import ANVIL_KEY
 from holdfast.runtime.secret_files import write_secret
 
@@ -49,22 +48,11 @@ def running(log: Path, *words: str | Path) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def five_free_ports() -> int:
-    """The first of five ports in a row that nobody listens on, below those that the system gives to connections."""
-    start = 20_000 + os.getpid() % 2_000 * 5
-    return next(base for base in range(start, 32_000, 5) if all(_is_free(base + more) for more in range(5)))
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A local set-up with its networks and all zones running, and one merchant."""
     directory = tmp_path_factory.mktemp("first") / "shop"
-    port = five_free_ports()
+    port = free_ports(5)
     assert holdfast("init", "--local", directory, "--port", str(port)).code == 0
     with ExitStack() as stack:
         localnet = directory / "localnet.log"

@@ -19,7 +19,7 @@ import pytest
 from aiohttp import web
 
 from fixtures_cli import holdfast
-from holdfast.chains.localnet import AnvilNode, RegtestNode, anvil, litecoin_regtest
+from holdfast.chains.localnet import AnvilNode, RegtestNode, anvil, free_ports, litecoin_regtest
 from holdfast.client import (
     AsyncHoldfast,
     Invoice,
@@ -153,17 +153,6 @@ async def listening(load: Load) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-def five_free_ports() -> int:
-    import socket
-
-    def is_free(port: int) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) != 0
-
-    start = 10_000 + os.getpid() % 1_500 * 5
-    return next(base for base in range(start, 20_000, 5) if all(is_free(base + more) for more in range(5)))
-
-
 async def eventually(left: Callable[[], Awaitable[Collection[str]]], seconds: float = 60) -> None:
     """Wait until nothing is left."""
     remaining: Collection[str] = ()
@@ -189,7 +178,7 @@ async def kill_at_random(directory: Path, draw: Random) -> Counter[str]:
 
 async def test_kill_9_of_any_process_loses_nothing_and_credits_nothing_twice(tmp_path: Path) -> None:
     directory, draw = tmp_path / "shop", Random(20230722)  # noqa: S311  the same order of kills on every run
-    port = five_free_ports()
+    port = free_ports(5)
     assert holdfast("init", "--local", directory, "--port", str(port)).code == 0
     plan = read_localnet(directory)
     data = directory / "localnet"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import subprocess
@@ -41,6 +42,29 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+_PORTS = (10_000, 32_000)
+
+
+def free_ports(count: int) -> int:
+    """The first of `count` loopback ports in a row that nobody listens on now: what `holdfast init --port` takes.
+
+    Below the ports that the system gives to connections, and from another place in each process, so that tests that
+    run side by side do not choose the same. Raises `LocalNodeFailed`.
+    """
+    start = _PORTS[0] + os.getpid() % 2_000 * count % (_PORTS[1] - _PORTS[0])
+    candidates: list[int] = [*range(start, _PORTS[1] - count, count), *range(_PORTS[0], start, count)]
+    for first in candidates:
+        if all(_is_free(first + more) for more in range(count)):
+            return first
+    raise LocalNodeFailed(f"no {count} ports in a row are free")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        refused: int = probe.connect_ex(("127.0.0.1", port))
+        return refused != 0
 
 
 class LocalProcess:

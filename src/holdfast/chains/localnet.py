@@ -6,7 +6,7 @@ Everything listens on loopback only, and ends with the context that started it.
 
 from __future__ import annotations
 
-from holdfast.chains.local_process import LocalNodeFailed, NodeBinaryMissing, free_port, until
+from holdfast.chains.local_process import LocalNodeFailed, NodeBinaryMissing, free_port, free_ports, until
 from holdfast.chains.localnet_anvil import AnvilNode, anvil, anvil_binary
 from holdfast.chains.localnet_bitcoin import RegtestNode, litecoin_regtest, regtest
 
@@ -18,6 +18,7 @@ __all__ = [
     "anvil",
     "anvil_binary",
     "free_port",
+    "free_ports",
     "litecoin_regtest",
     "regtest",
     "until",

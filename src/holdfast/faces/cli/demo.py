@@ -54,14 +54,14 @@ def demo(
 
 
 async def _play(directory: Path) -> Outcome:
-    from holdfast.chains.localnet import anvil, litecoin_regtest
+    from holdfast.chains.localnet import anvil, free_ports, litecoin_regtest
     from holdfast.faces.cli.demo_story import Scene, play
     from holdfast.faces.cli.local_setup import read_localnet
     from holdfast.faces.cli.localnet import deploy_contracts
 
     with progress("demo") as advance:
         advance("writing a set-up: officers, vault, keys, database", 0, STEPS)
-        port = _five_free_ports()
+        port = free_ports(5)
         await _command("init", "--local", str(directory), "--port", str(port))
         plan = read_localnet(directory)
         advance("starting litecoind and anvil", 1, STEPS)
@@ -78,17 +78,6 @@ async def _play(directory: Path) -> Outcome:
                 enrolled = await _command("merchant", "enrol", "shop", "--config", str(directory / "holdfast.toml"))
                 scene = Scene(directory, f"http://127.0.0.1:{port}", litecoin, evm, plan, json.loads(enrolled))
                 return await play(scene, lambda what, step: advance(what, 5 + step, STEPS))
-
-
-def _five_free_ports() -> int:
-    """The first of five ports that nobody listens on."""
-    import socket
-
-    for port in range(20_480, 32_000, 5):
-        with socket.socket() as one, socket.socket() as other:
-            if all(sock.connect_ex(("127.0.0.1", port + more)) for sock, more in ((one, 0), (other, 4))):
-                return port
-    return 8480
 
 
 async def _command(*words: str) -> str:
