@@ -57,7 +57,7 @@ async def test_figures_are_published() -> None:
     async with listening(Health("follower"), 0) as port:
         page = (await fetch(port, "/metrics")).text
         assert 'holdfast_network_trouble{code="node-unreachable",network="litecoin"} 1.0' in page
-        assert "nodes-disagree" not in page
+        assert 'code="nodes-disagree",network="litecoin"}' not in page
         metrics.set_trouble("litecoin", None)
         assert 'network="litecoin"' not in (await fetch(port, "/metrics")).text
 
