@@ -19,7 +19,8 @@ import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fixtures_payments import TestClock, anvil_settings, bitcoin_settings
-from holdfast.core.certificates import Officer, Quorum, Signature, signing_input
+from holdfast.core.certificates import signing_input
+from holdfast.core.quorum import Officer, Quorum, Signature
 from holdfast.faces.api.application import application
 from holdfast.faces.api.edge import Edge
 from holdfast.faces.api.main import open_parts

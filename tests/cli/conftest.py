@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from fixtures_cli import SetUp, access, network
 from holdfast.chains.localnet import RegtestNode
-from holdfast.core.certificates import Officer, Quorum
+from holdfast.core.quorum import Officer, Quorum
 from holdfast.runtime.database import migrate
 from holdfast.runtime.embedded_database import EmbeddedDatabase, embedded
 from holdfast.runtime.secret_files import write_secret

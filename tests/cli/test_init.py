@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from fixtures_cli import holdfast
-from holdfast.core.certificates import read_quorum
 from holdfast.core.networks import known_network
+from holdfast.core.quorum import read_quorum
 from holdfast.payments.catalogue import catalogue
 from holdfast.runtime.config import load
 from holdfast.vault import keystore

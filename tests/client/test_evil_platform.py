@@ -38,12 +38,12 @@ from holdfast.core.certificates import (
     CertificateMalformed,
     CertificateUnsigned,
     Grant,
-    QuorumNotTrusted,
     Tariff,
 )
 from holdfast.core.errors import HoldfastError
 from holdfast.core.money import AssetId
 from holdfast.core.networks import BitcoinNetwork, known_network
+from holdfast.core.quorum import QuorumNotTrusted
 from holdfast.core.uris import PaymentRequest, payment_uri
 from holdfast.vault.officers import OfficerSecret, descriptor_of, public_part, quorum_of, sign_certificate
 

@@ -15,17 +15,12 @@ from holdfast.core.certificates import (
     CertificateMalformed,
     CertificateUnsigned,
     Grant,
-    Officer,
-    Quorum,
-    QuorumMalformed,
-    QuorumNotTrusted,
-    Signature,
     Tariff,
-    fingerprint,
     read_certificate,
     signing_input,
     verify,
 )
+from holdfast.core.quorum import Officer, Quorum, QuorumMalformed, QuorumNotTrusted, Signature, fingerprint
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 KEYS = [Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32) for number in range(1, 4)]

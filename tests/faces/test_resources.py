@@ -7,8 +7,9 @@ import msgspec
 
 from fixtures_faces import ANVIL, LITECOIN, RLTC, TOKEN, USDT, Front, certificate_of
 from holdfast import ledger
-from holdfast.core.certificates import Signature, verify
+from holdfast.core.certificates import verify
 from holdfast.core.money import AssetId
+from holdfast.core.quorum import Signature
 from holdfast.payments import attention
 from holdfast.payments.attention import Ask
 from holdfast.payments.standing import AttentionReason

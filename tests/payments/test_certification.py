@@ -11,15 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fixtures_payments import Pool, Shop, bitcoin_settings
-from holdfast.core.certificates import (
-    CertificateUnsigned,
-    Officer,
-    Quorum,
-    QuorumNotTrusted,
-    Signature,
-    read_certificate,
-    signing_input,
-)
+from holdfast.core.certificates import CertificateUnsigned, read_certificate, signing_input
+from holdfast.core.quorum import Officer, Quorum, QuorumNotTrusted, Signature
 from holdfast.payments import certification, merchants
 from holdfast.payments.certification import CertificateNotForThis, Enrolment, MerchantInvalid, Proof
 from holdfast.payments.indexes import MerchantNotCertified

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from holdfast.core.certificates import Signature
+from holdfast.core.quorum import Signature
 from holdfast.core.states import DepositState, InvoiceReason, InvoiceState
 
 Item = TypeVar("Item")

@@ -5,39 +5,22 @@ A certificate grants ranges of the vault's indexes to one merchant's key, for a 
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from holdfast.core.addresses import BitcoinVault, EvmVault, Vault
 from holdfast.core.canonical import DocumentNotCanonical, Json, canonical, parse
 from holdfast.core.errors import BadInput
+from holdfast.core.quorum import HEX_KEY, QuorumNotTrusted, Signature, fingerprint, read_quorum, signers, tagged
 
 CERTIFICATE_TAG = b"holdfast certificate 1\0"
 """Parts these signatures from any other that an officer's key ever makes."""
 LIFETIME_MAX = timedelta(days=5 * 366)
 """Every grant expires: a forgotten one is how others were robbed."""
-OFFICERS_MAX = 32
-_HEX_KEY = re.compile(r"[0-9a-f]{64}")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
-
-
-class QuorumMalformed(BadInput):
-    """The quorum document is not one. Use the file that `holdfast vault quorum` wrote."""
-
-    code = "quorum-malformed"
-
-
-class QuorumNotTrusted(BadInput):
-    """The quorum document is not the one whose fingerprint was pinned. Use nothing it signed; call an officer."""
-
-    code = "quorum-not-trusted"
 
 
 class CertificateMalformed(BadInput):
@@ -56,41 +39,6 @@ class CertificateExpired(BadInput):
     """The certificate's time is over. Have the officers sign a newer one."""
 
     code = "certificate-expired"
-
-
-class Officer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One who holds a share of the vault."""
-
-    name: str
-    key: str
-    """Ed25519 public key, hex."""
-
-
-class Quorum(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who may sign, and how many of them must."""
-
-    officers: tuple[Officer, ...]
-    threshold: int
-
-    def document(self) -> bytes:
-        """Its canonical bytes. Raises `QuorumMalformed` for a quorum that is none."""
-        if not _is_quorum(self):
-            raise QuorumMalformed(f"{self.threshold} of {len(self.officers)}")
-        officers: list[Json] = [{"key": officer.key, "name": officer.name} for officer in self.officers]
-        return canonical({"officers": officers, "threshold": self.threshold})
-
-    def fingerprint(self) -> str:
-        """The root fingerprint, which merchants pin: SHA-256, hex."""
-        return fingerprint(self.document())
-
-
-class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One officer's signature under a document."""
-
-    officer: str
-    """Its Ed25519 public key, hex."""
-    signature: str
-    """64 bytes, hex."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +110,9 @@ class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires_at: str
 
 
-def fingerprint(quorum: bytes) -> str:
-    """The root fingerprint of a quorum document's bytes: their SHA-256, as `sha256sum` prints it."""
-    return hashlib.sha256(quorum).hexdigest()
-
-
 def signing_input(document: bytes) -> bytes:
     """What an officer's key signs for a certificate: the domain tag, then the SHA-256 of the exact bytes."""
-    return CERTIFICATE_TAG + hashlib.sha256(document).digest()
+    return tagged(CERTIFICATE_TAG, document)
 
 
 def verify(
@@ -191,31 +134,13 @@ def verify(
     # 3
     certificate = read_certificate(document)
     # 4
-    signed = signers(document, signatures, people)
+    signed = signers(CERTIFICATE_TAG, document, signatures, people)
     if len(signed) < people.threshold:
         raise CertificateUnsigned(f"{len(signed)} of {people.threshold}: {', '.join(one.name for one in signed)}")
     # 5
     if certificate.expires_at <= now:
         raise CertificateExpired(certificate.merchant, expired_at=certificate.expires_at.strftime(_TIME))
     return certificate
-
-
-def signers(document: bytes, signatures: Sequence[Signature], quorum: Quorum) -> list[Officer]:
-    """The officers whose valid signature is there, each once. Others' and invalid ones count for nothing."""
-    message = signing_input(document)
-    valid = {one.officer for one in signatures if _is_signed(one, message)}
-    return [officer for officer in quorum.officers if officer.key in valid]
-
-
-def read_quorum(document: bytes) -> Quorum:
-    """The quorum in a document. Raises `QuorumMalformed`."""
-    try:
-        quorum = msgspec.convert(parse(document), Quorum, strict=True)
-    except (DocumentNotCanonical, msgspec.ValidationError) as error:
-        raise QuorumMalformed(str(error)[:160]) from None
-    if not _is_quorum(quorum):
-        raise QuorumMalformed(f"{quorum.threshold} of {len(quorum.officers)}")
-    return quorum
 
 
 def read_certificate(document: bytes) -> Certificate:
@@ -225,7 +150,7 @@ def read_certificate(document: bytes) -> Certificate:
         expires_at = datetime.strptime(wire.expires_at, _TIME).replace(tzinfo=UTC)
     except (DocumentNotCanonical, msgspec.ValidationError, ValueError) as error:
         raise CertificateMalformed(str(error)[:160]) from None
-    if not (_HEX_KEY.fullmatch(wire.key) and _HEX_KEY.fullmatch(wire.recovery_key)) or wire.key == wire.recovery_key:
+    if not (HEX_KEY.fullmatch(wire.key) and HEX_KEY.fullmatch(wire.recovery_key)) or wire.key == wire.recovery_key:
         raise CertificateMalformed("key and recovery_key are two different keys of 32 bytes, in hex")
     if wire.version < 1 or not 0 <= wire.tariff.deposit_basis_points < 10_000 or not wire.merchant:
         raise CertificateMalformed(f"version {wire.version}, tariff {wire.tariff.deposit_basis_points}")
@@ -261,23 +186,3 @@ def _grant_json(grant: Grant) -> Json:
         case EvmVault(factory=factory, implementation=implementation, vault=safe):
             vault = {"factory": factory, "implementation": implementation, "vault": safe}
     return {"network": grant.network, "ranges": [list(one) for one in grant.ranges], "vault": vault}
-
-
-def _is_quorum(quorum: Quorum) -> bool:
-    keys = {officer.key for officer in quorum.officers}
-    names = {officer.name for officer in quorum.officers}
-    return (
-        1 <= quorum.threshold <= len(quorum.officers) <= OFFICERS_MAX
-        and len(keys) == len(names) == len(quorum.officers)
-        and all(_HEX_KEY.fullmatch(key) for key in keys)
-        and all(0 < len(name) <= 80 and name.isprintable() for name in names)
-    )
-
-
-def _is_signed(signature: Signature, message: bytes) -> bool:
-    try:
-        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(signature.officer))
-        key.verify(bytes.fromhex(signature.signature), message)
-    except (ValueError, InvalidSignature):
-        return False
-    return True

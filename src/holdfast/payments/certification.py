@@ -18,10 +18,11 @@ from psycopg.types.json import Jsonb
 
 from holdfast.core import certificates
 from holdfast.core.addresses import Vault
-from holdfast.core.certificates import Certificate, Grant, Signature, Tariff
+from holdfast.core.certificates import Certificate, Grant, Tariff
 from holdfast.core.errors import BadInput, Conflict
 from holdfast.core.ids import new_id
 from holdfast.core.networks import BitcoinNetwork
+from holdfast.core.quorum import Signature
 from holdfast.payments.catalogue import Catalogue, ListedNetwork, NetworkWithoutVault
 from holdfast.payments.indexes import vault_from_json, vault_to_json
 from holdfast.payments.merchants import Merchant, certificate as stored_certificate, get, merchant_from

@@ -16,9 +16,10 @@ from embit import bip32
 from embit.descriptor.checksum import add_checksum
 
 from holdfast.core import evm
-from holdfast.core.certificates import Officer, Quorum, Signature, signing_input
+from holdfast.core.certificates import signing_input
 from holdfast.core.errors import BadInput
 from holdfast.core.networks import BITCOIN_NETWORKS, BitcoinNetwork, ScriptType
+from holdfast.core.quorum import Officer, Quorum, Signature
 
 KEY_BYTES = 32
 EVM_PATH = "m/44h/60h/0h/0/0"

@@ -7,8 +7,8 @@ from typing import Annotated
 from litestar import Router, get
 from msgspec import Meta, Struct, convert
 
-from holdfast.core.certificates import Signature
 from holdfast.core.errors import NotFound
+from holdfast.core.quorum import Signature
 from holdfast.faces.api.callers import KEY_ERRORS, allow
 from holdfast.faces.api.merchants import QuorumMissing
 from holdfast.faces.api.parts import ApiRequest, Parts

@@ -24,8 +24,8 @@ from granian.server.mp import MPServer
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from holdfast.core.certificates import Quorum as QuorumDocument
 from holdfast.core.errors import HoldfastError
+from holdfast.core.quorum import Quorum as QuorumDocument
 from holdfast.faces.api.application import application
 from holdfast.faces.api.callers import Doorkeeper
 from holdfast.faces.api.edge import Edge

@@ -10,8 +10,9 @@ from litestar.params import RawBody
 from msgspec import Meta, Struct
 from psycopg import AsyncConnection
 
-from holdfast.core.certificates import CertificateExpired, CertificateMalformed, CertificateUnsigned, Signature
+from holdfast.core.certificates import CertificateExpired, CertificateMalformed, CertificateUnsigned
 from holdfast.core.errors import Conflict
+from holdfast.core.quorum import Signature
 from holdfast.faces.api.callers import KEY_ERRORS, OperatorOnly, operator_only
 from holdfast.faces.api.once import ONCE_ERRORS, IdempotencyKey, claim_of, once, take
 from holdfast.faces.api.parts import ApiRequest, Parts

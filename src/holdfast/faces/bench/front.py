@@ -20,8 +20,9 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from embit.bip32 import HDKey
 
-from holdfast.core.certificates import Officer, Quorum, Signature, signing_input
+from holdfast.core.certificates import signing_input
 from holdfast.core.errors import Unavailable
+from holdfast.core.quorum import Officer, Quorum, Signature
 from holdfast.faces.cli.config_text import config_text
 from holdfast.payments import api_keys
 from holdfast.payments.api_keys import MERCHANT_SCOPES

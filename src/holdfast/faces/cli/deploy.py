@@ -66,7 +66,7 @@ def deploy(
 
 def _plan(settings: Settings, wanted: NetworkSettings, files: list[Path]) -> VaultPlan:
     from holdfast.chains.evm_contracts import plan_vault
-    from holdfast.core.certificates import read_quorum
+    from holdfast.core.quorum import read_quorum
     from holdfast.faces.cli.vault import public_file
 
     quorum = read_quorum(settings.quorum_file.read_bytes())

@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from holdfast.core.certificates import read_quorum
 from holdfast.core.errors import HoldfastError
+from holdfast.core.quorum import read_quorum
 from holdfast.faces.cli.doctor_database import check_database
 from holdfast.faces.cli.doctor_nodes import check_network
 from holdfast.faces.cli.doctor_rates import check_rates

@@ -122,7 +122,7 @@ def list_merchants(*, config: ConfigOption = None, as_json: JsonOption = False) 
 
 
 def _enrol(enrolling: Enrolling, advance: Any) -> dict[str, Any]:
-    from holdfast.core.certificates import read_quorum
+    from holdfast.core.quorum import read_quorum
     from holdfast.runtime.secret_files import write_secret
     from holdfast.vault.officers import sign_certificate
 

@@ -12,7 +12,8 @@ from holdfast.faces.cli.terminal import JsonOption, emit, say
 
 if TYPE_CHECKING:
     from holdfast.core.addresses import Vault
-    from holdfast.core.certificates import Certificate, Signature
+    from holdfast.core.certificates import Certificate
+    from holdfast.core.quorum import Signature
     from holdfast.vault.officers import OfficerPublic
 
 app = typer.Typer(help="The officers' offline tool: keys, quorum, certificates.", no_args_is_help=True)
