@@ -18,10 +18,8 @@ from holdfast.core.addresses import deposit_address
 from holdfast.core.certificates import Certificate, verify
 from holdfast.core.errors import HoldfastError
 from holdfast.core.money import AssetId
-from holdfast.core.networks import Network, NetworkId, evm_network, known_network, parse_network_id
+from holdfast.core.networks import Network, network_by_id
 from holdfast.core.uris import PaymentRequest, payment_uri
-
-EVM_PREFIX = "eip155:"
 
 
 @dataclass(slots=True)
@@ -89,7 +87,7 @@ class Pinned:
         if not grants:
             raise AddressNotOurs(f"index {index} on {network_id} was not granted to this merchant")
         try:
-            network = _network(network_id)
+            network = network_by_id(network_id)
             derived = [deposit_address(network, grant.vault, index) for grant in grants]
         except HoldfastError as error:
             raise AddressNotOurs(f"it cannot be derived again: {error.code}") from error
@@ -114,11 +112,3 @@ class Pinned:
         new = self.version_file.with_suffix(".new")
         new.write_text(f"{version}\n", encoding="ascii")
         os.replace(new, self.version_file)
-
-
-def _network(network_id: str) -> Network:
-    """The parameters to derive with. Any EVM network will do: only its chain id counts here."""
-    parsed = parse_network_id(network_id)
-    if parsed.startswith(EVM_PREFIX):
-        return evm_network(int(NetworkId(parsed).removeprefix(EVM_PREFIX)), parsed, "coin")
-    return known_network(parsed)

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
+
+import msgspec
 
 from holdfast.core.errors import BadInput
 
 Json: TypeAlias = "bool | int | str | Sequence[Json] | Mapping[str, Json] | None"
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 INTEGER_MAX = 2**53 - 1
 """Beyond it some readers round (RFC 7493, section 2.2). Larger amounts are written as strings."""
@@ -68,3 +72,33 @@ def _ordered(value: Json, depth: int) -> Json:
 
 def _refuse(text: str) -> None:
     raise DocumentNotCanonical(f"{text[:40]} is not an integer")
+
+
+def write(value: msgspec.Struct) -> bytes:
+    """A struct's canonical bytes. Fields named `…units` are amounts: integers of any size, written as decimal strings.
+
+    Raises `DocumentNotCanonical`.
+    """
+    return canonical(_plain(msgspec.to_builtins(value), is_amount=False))
+
+
+def read(document: bytes, kind: type[T], bytes_max: int = DOCUMENT_BYTES_MAX) -> T:
+    """The struct whose canonical bytes these are, and no others. Raises `DocumentNotCanonical`."""
+    if len(document) > bytes_max:
+        raise DocumentNotCanonical(f"{len(document)} bytes are more than {bytes_max}")
+    try:
+        # Amounts come as strings, which only the lax reading takes; what else it takes is written otherwise below.
+        value = msgspec.convert(json.loads(document, parse_float=_refuse, parse_constant=_refuse), kind, strict=False)
+    except (ValueError, RecursionError) as error:
+        raise DocumentNotCanonical(str(error)[:160]) from None
+    if write(value) != document:
+        raise DocumentNotCanonical("it is JSON, but written in another way than the canonical one")
+    return value
+
+
+def _plain(value: Json, *, is_amount: bool) -> Json:
+    if isinstance(value, Mapping):
+        return {name: _plain(one, is_amount=name.endswith("units")) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one, is_amount=is_amount) for one in value]
+    return str(value) if is_amount and type(value) is int else value

@@ -16,6 +16,7 @@ from holdfast.core.money import Asset, AssetId
 NetworkId = NewType("NetworkId", str)
 """A CAIP-2 chain id, e.g. `eip155:1`."""
 
+EVM_PREFIX = "eip155:"
 _CAIP2 = re.compile(r"(bip122):([0-9a-f]{32})|(eip155):([1-9][0-9]{0,31})", re.ASCII)
 
 
@@ -156,3 +157,14 @@ def known_network(text: str) -> Network:
 def erc20_asset(network: EvmNetwork, contract: str, symbol: str, decimals: int) -> Asset:
     """A token by CAIP-19 `erc20`, its contract address in lower case so that one token has one id."""
     return Asset(AssetId(f"{network.id}/erc20:{contract.lower()}"), symbol, decimals)
+
+
+def network_by_id(text: str) -> Network:
+    """The parameters of the network with this CAIP-2 id. Any EVM network will do: only its chain id counts.
+
+    Raises `NetworkUnknown`.
+    """
+    network_id = parse_network_id(text)
+    if network_id in KNOWN_NETWORKS or not network_id.startswith(EVM_PREFIX):
+        return known_network(network_id)
+    return evm_network(int(network_id.removeprefix(EVM_PREFIX)), network_id, "coin")

@@ -1,0 +1,159 @@
+"""What officers and merchants order the signer to do besides payouts: begin, go on, stop, change a key.
+
+Officers' orders are signed m-of-n over a domain tag and the exact bytes. Stopping takes one person; all else a quorum.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from holdfast.core import canonical
+from holdfast.core.canonical import DocumentNotCanonical
+from holdfast.core.errors import BadInput
+from holdfast.core.quorum import Signature, tagged
+
+ORDER_TAG = b"holdfast order 1\0"
+FREEZE_TAG = b"holdfast freeze 1\0"
+VETO_TAG = b"holdfast veto 1\0"
+EVERYTHING = "*"
+"""The scope of a freeze that stops all networks."""
+
+
+class OrderMalformed(BadInput):
+    """The order lacks something, or is of no kind that is known. Make it with `holdfast signer` or `holdfast vault`."""
+
+    code = "order-malformed"
+
+
+class FloatKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The signer's part on one network: public data only."""
+
+    network: str
+    public_key: str
+    """secp256k1, compressed, hex."""
+    address: str
+    """Where the float lies: the key's own address (Bitcoin family), or the Float contract that the key owns (EVM)."""
+    vault: str
+    """The one destination that needs no merchant: an own address of the vault (Bitcoin family), or the Safe."""
+
+
+class Genesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="genesis", tag_field="kind"):
+    """The first entry of a journal: who may order what from now on."""
+
+    quorum: str
+    """The quorum document's text."""
+    journal_key: str
+    """Ed25519 public key with which the signer signs what it asks of the watchtower, hex."""
+    lease_key: str
+    """Ed25519 public key with which the watchtower signs leases, hex."""
+    floats: tuple[FloatKey, ...]
+    created_at: int
+
+
+class RotateFloat(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="rotate-float", tag_field="kind"):
+    """From now on the float of a network lies under this key; what lies under the old one goes to the vault."""
+
+    float: FloatKey
+    number: int
+    """Unique among all orders."""
+
+
+class Thaw(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="thaw", tag_field="kind"):
+    """These scopes may go on: the end of every freeze of them so far."""
+
+    scopes: tuple[str, ...]
+    """CAIP-2 ids, merchants' ids, or `*`."""
+    number: int
+
+
+class Reanchor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="re-anchor", tag_field="kind"):
+    """Go on from this head although the watchtower, or the journal, is a new one."""
+
+    seq: int
+    head: str
+    """Hash of entry `seq`, hex."""
+    lease_key: str
+    number: int
+
+
+class Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="decide", tag_field="kind"):
+    """The quorum decides about a merchant whose key change was vetoed: this certificate version counts."""
+
+    merchant: str
+    version: int
+    number: int
+
+
+Order = Genesis | RotateFloat | Thaw | Reanchor | Decide
+
+
+class SignedOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An order as it travels."""
+
+    document: str
+    signatures: tuple[Signature, ...]
+
+
+class Freeze(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Stop now. Signed by one officer, or by one of the policy's freeze keys."""
+
+    scope: str
+    """A CAIP-2 id, a merchant's id, or `*`."""
+    reason: str
+    by: str
+    """Ed25519 public key, hex."""
+    at: int
+    """Seconds since 1970, to tell one freeze from another."""
+
+
+class Veto(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A merchant's old key or recovery key says: that new key is not mine. His payouts stop until it is decided."""
+
+    merchant: str
+    version: int
+    """Version of the certificate that brings the new key."""
+    by: str
+    at: int
+
+
+class SignedWord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A freeze or veto as it travels: the exact bytes as text, and one signature by its `by`."""
+
+    document: str
+    signature: str
+
+
+Word = TypeVar("Word", Freeze, Veto)
+_KINDS: dict[bytes, type[Order]] = {
+    b'"kind":"genesis"': Genesis,
+    b'"kind":"rotate-float"': RotateFloat,
+    b'"kind":"thaw"': Thaw,
+    b'"kind":"re-anchor"': Reanchor,
+    b'"kind":"decide"': Decide,
+}
+
+
+def read_order(document: bytes) -> Order:
+    """The order in a document, whoever signed it. Raises `OrderMalformed`."""
+    for mark, kind in _KINDS.items():
+        if mark in document:
+            try:
+                return canonical.read(document, kind)
+            except DocumentNotCanonical as error:
+                raise OrderMalformed(error.detail) from None
+    raise OrderMalformed("no known kind")
+
+
+def read_word(document: bytes, kind: type[Word]) -> Word:
+    """A freeze or veto, whoever signed it. Raises `OrderMalformed`."""
+    try:
+        return canonical.read(document, kind)
+    except DocumentNotCanonical as error:
+        raise OrderMalformed(error.detail) from None
+
+
+def signing_input(document: bytes) -> bytes:
+    """What an officer's key signs for an order."""
+    return tagged(ORDER_TAG, document)
