@@ -1,10 +1,12 @@
-"""The output script that an address of the Bitcoin family stands for.
+"""The output script that an address of the Bitcoin family stands for, and the address of a script.
 
 Made for addresses that were derived and checked before (`core.addresses` judges what people type): it checks the
 network but not the checksum, and so reads a million in a few seconds when a follower starts.
 """
 
 from __future__ import annotations
+
+from embit import base58, bech32
 
 from holdfast.core.errors import BadInput
 from holdfast.core.networks import BitcoinNetwork
@@ -24,6 +26,12 @@ class AddressWithoutScript(BadInput):
     code = "address-without-script"
 
 
+class ScriptWithoutAddress(BadInput):
+    """An output's script has no address on this network, so nobody could compare it. Pay to an address."""
+
+    code = "script-without-address"
+
+
 def script_of(network: BitcoinNetwork, address: str) -> bytes:
     """The script that an output to `address` has. Raises `AddressWithoutScript`."""
     try:
@@ -32,6 +40,20 @@ def script_of(network: BitcoinNetwork, address: str) -> bytes:
         return _base58(network, address)
     except (ValueError, KeyError, OverflowError):
         raise AddressWithoutScript(f"{address[:90]!r} on {network.name}") from None
+
+
+def address_of(network: BitcoinNetwork, script: bytes) -> str:
+    """The address that a script has on this network, in its one canonical form. Raises `ScriptWithoutAddress`."""
+    if script[:2] == b"\xa9\x14" and script[22:] == b"\x87":
+        return str(base58.encode_check(bytes((network.p2sh[0],)) + script[2:22]))
+    if script[:3] == b"\x76\xa9\x14" and script[23:] == b"\x88\xac":
+        return str(base58.encode_check(bytes((network.p2pkh,)) + script[3:23]))
+    version = script[0] - 0x50 if script and script[0] else 0
+    if network.hrp and 4 <= len(script) <= 42 and 0 <= version <= 16 and script[1] == len(script) - 2:
+        address = bech32.encode(network.hrp, version, script[2:])
+        if address is not None:
+            return str(address)
+    raise ScriptWithoutAddress(f"{script.hex()[:90]} on {network.name}")
 
 
 def _segwit(data: str) -> bytes:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import msgspec
 from coincurve import PublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from embit import bip32
+from embit import bip32, ec
 from embit.descriptor.checksum import add_checksum
 
 from holdfast.core import evm
 from holdfast.core.certificates import signing_input
-from holdfast.core.errors import BadInput
+from holdfast.core.errors import BadInput, Unavailable
 from holdfast.core.networks import BITCOIN_NETWORKS, BitcoinNetwork, ScriptType
 from holdfast.core.quorum import Officer, Quorum, Signature
 
@@ -31,6 +31,14 @@ class OfficersDiffer(BadInput):
     """The officers' public files do not fit together. Give each officer's file once, all made by this version."""
 
     code = "officers-differ"
+
+
+class CurveLibraryMissing(Unavailable):
+    """The C library of libsecp256k1 that embit carries did not load here, and its stand-in in Python is slow and leaks
+    timings. Use a machine for which embit has the library (Linux, macOS or Windows on a common processor).
+    """
+
+    code = "curve-library-missing"
 
 
 class OfficerPublic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,7 +82,7 @@ def make_officer() -> OfficerSecret:
 
 def public_part(name: str, secret: OfficerSecret) -> OfficerPublic:
     """What the officer hands to the others."""
-    root = bip32.HDKey.from_seed(secret.seed)
+    root = wallet_root(secret)
     signing = Ed25519PrivateKey.from_private_bytes(secret.signing)
     point = PublicKey(root.derive(EVM_PATH).to_public().key.sec()).format(compressed=False)
     return OfficerPublic(
@@ -109,6 +117,18 @@ def account_path(network: BitcoinNetwork) -> str:
     """Where the vault's account lies under an officer's seed: BIP 48 for SegWit, BIP 87 for plain script hashes."""
     coin = network.coin.id.rpartition(":")[2]
     return f"m/48h/{coin}h/0h/2h" if network.script_type is ScriptType.WSH else f"m/87h/{coin}h/0h"
+
+
+def wallet_root(secret: OfficerSecret) -> bip32.HDKey:
+    """The root of an officer's wallets (BIP 32). Raises `CurveLibraryMissing`."""
+    if ec.secp256k1.ec_pubkey_create.__module__ != "embit.util.ctypes_secp256k1":
+        raise CurveLibraryMissing(ec.secp256k1.ec_pubkey_create.__module__)
+    return bip32.HDKey.from_seed(secret.seed)
+
+
+def evm_key(secret: OfficerSecret) -> bytes:
+    """The 32-byte key with which an officer signs for the Safe. Raises `CurveLibraryMissing`."""
+    return bytes(wallet_root(secret).derive(EVM_PATH).secret)
 
 
 def _xpub(root: bip32.HDKey, network: BitcoinNetwork) -> str:
