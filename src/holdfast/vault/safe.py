@@ -42,7 +42,7 @@ class SafeDraftMalformed(BadInput):
 
 
 class SafeDelegateCall(BadInput):
-    """The transaction would run foreign code as the vault (operation 1) and could do anything. Sign nothing; report it."""
+    """The transaction would run foreign code as the vault itself (operation 1). Sign nothing; report it."""
 
     code = "safe-delegate-call"
 
@@ -261,7 +261,7 @@ def read(data: bytes, vault: SafeVault) -> SafeDraft:
 
 
 def with_signature(draft: SafeDraft, signature: bytes) -> SafeDraft:
-    """The draft with one more signature (r ‖ s ‖ v of 27 or 28), wherever it was made. Raises `SafeSignatureInvalid`."""
+    """The draft with one more signature (r ‖ s ‖ v, 27 or 28), wherever it was made. Raises `SafeSignatureInvalid`."""
     owner = _signer(draft.transaction, signature)
     if owner not in draft.vault.owners:
         raise SafeSignatureInvalid(f"{owner} is no owner of {draft.vault.address}")
