@@ -180,9 +180,9 @@ def _grant(wire: _GrantWire) -> Grant:
 
 
 def _grant_json(grant: Grant) -> Json:
-    match grant.vault:
-        case BitcoinVault(descriptor=descriptor):
-            vault: dict[str, Json] = {"descriptor": descriptor}
-        case EvmVault(factory=factory, implementation=implementation, vault=safe):
-            vault = {"factory": factory, "implementation": implementation, "vault": safe}
+    if isinstance(grant.vault, BitcoinVault):
+        vault: dict[str, Json] = {"descriptor": grant.vault.descriptor}
+    else:
+        its = grant.vault
+        vault = {"factory": its.factory, "implementation": its.implementation, "vault": its.vault}
     return {"network": grant.network, "ranges": [list(one) for one in grant.ranges], "vault": vault}

@@ -35,6 +35,7 @@ class Ordered(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="orde
     """An officers' order was taken."""
 
     order: SignedOrder
+    at: int
 
 
 class PolicyTaken(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="policy", tag_field="kind"):
@@ -58,6 +59,13 @@ class VetoTaken(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="ve
     """A merchant's veto was taken: nothing of his is signed until it is decided."""
 
     veto: SignedWord
+    at: int
+
+
+class RecoveryTaken(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="recovery", tag_field="kind"):
+    """A merchant's recovery key decided which certificate of his counts."""
+
+    recovery: SignedWord
     at: int
 
 
@@ -154,6 +162,11 @@ class Reserved(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="res
     """Outpoints (Bitcoin family)."""
     nonce: int | None
     """EVM."""
+    out_units: int
+    """What leaves the float, fee aside, in the asset."""
+    change_index: int | None
+    """Place of the output that returns to the float (Bitcoin family)."""
+    change_units: int
     fee_units: int
     """Most that it can cost, in the network's coin."""
     extra_fee_units: int
@@ -201,7 +214,7 @@ class Stopped(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="stop
 
 
 Body = (
-    Ordered | PolicyTaken | CertificateTaken | VetoTaken | Started | Clock | Deposit | DepositGone | Funding
+    Ordered | PolicyTaken | CertificateTaken | VetoTaken | RecoveryTaken | Started | Clock | Deposit | DepositGone | Funding
     | Refused | Accepted | Reserved | Signed | Mined | Abandoned | Stopped
 )  # fmt: skip
 

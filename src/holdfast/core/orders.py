@@ -17,6 +17,7 @@ from holdfast.core.quorum import Signature, tagged
 ORDER_TAG = b"holdfast order 1\0"
 FREEZE_TAG = b"holdfast freeze 1\0"
 VETO_TAG = b"holdfast veto 1\0"
+RECOVERY_TAG = b"holdfast recovery 1\0"
 EVERYTHING = "*"
 """The scope of a freeze that stops all networks."""
 
@@ -118,14 +119,24 @@ class Veto(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at: int
 
 
+class Recovery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A merchant's recovery key says which certificate counts after a veto."""
+
+    merchant: str
+    version: int
+    """Its key is his; a newer one that was vetoed is not."""
+    by: str
+    at: int
+
+
 class SignedWord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A freeze or veto as it travels: the exact bytes as text, and one signature by its `by`."""
+    """A freeze, veto or recovery as it travels: the exact bytes as text, and one signature by its `by`."""
 
     document: str
     signature: str
 
 
-Word = TypeVar("Word", Freeze, Veto)
+Word = TypeVar("Word", Freeze, Veto, Recovery)
 _KINDS: dict[bytes, type[Order]] = {
     b'"kind":"genesis"': Genesis,
     b'"kind":"rotate-float"': RotateFloat,
@@ -147,7 +158,7 @@ def read_order(document: bytes) -> Order:
 
 
 def read_word(document: bytes, kind: type[Word]) -> Word:
-    """A freeze or veto, whoever signed it. Raises `OrderMalformed`."""
+    """A freeze, veto or recovery, whoever signed it. Raises `OrderMalformed`."""
     try:
         return canonical.read(document, kind)
     except DocumentNotCanonical as error:

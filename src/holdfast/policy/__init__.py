@@ -1,0 +1,1 @@
+"""The officers' document, and the one function that decides a payout: pure."""

@@ -1,0 +1,388 @@
+"""What a journal says, as a value: entitlements, limits, coins and nonces follow from its entries and nothing else.
+
+Signer, watchtower and checking machine fold the same entries with this same code. `apply` believes the journal: whoever
+reads a foreign one checks each entry with `policy.audit` and on a node of his own first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from holdfast.core import journal as j
+from holdfast.core.certificates import read_certificate
+from holdfast.core.intents import NUMBER_WINDOW, IntentMalformed, Payout, StandingOrder, read_intent, standing_payout
+from holdfast.core.journal import Entry, Head
+from holdfast.core.orders import (
+    EVERYTHING,
+    Decide,
+    FloatKey,
+    Genesis,
+    Reanchor,
+    Recovery,
+    RotateFloat,
+    Thaw,
+    Veto,
+    read_order,
+    read_word,
+)
+from holdfast.core.quorum import Quorum, read_quorum
+from holdfast.policy.document import HOUSE_KINDS, Policy, read_policy
+from holdfast.policy.limits import Anchor, Limit, Usage
+from holdfast.policy.people import MerchantRecord, Policies
+
+PAYOUT = "payout"
+"""The purpose of a transaction that merchants ordered."""
+GAS_PURPOSES = frozenset({"flush", "forwarder-deployment", "gas-top-up"})
+"""What the gas account sends; all else leaves the float."""
+Key = tuple[str, ...]
+"""Which bucket: `("total", asset)`, `("merchant", asset, merchant)`, `("new", asset)`, `("fees", network)`, …"""
+
+
+@dataclass(slots=True)
+class PayoutRecord:
+    """A payout that was accepted."""
+
+    payout: Payout
+    charged_units: int
+    """What the merchant's entitlement fell by."""
+    reservation: int | None = None
+    is_final: bool = False
+
+
+@dataclass(slots=True)
+class Reservation:
+    """A transaction, and all that was signed in its place."""
+
+    seq: int
+    body: j.Reserved
+    signed: j.Signed | None = None
+    replaced_by: int | None = None
+    mined: j.Mined | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Coin:
+    """An output that lies at the float (Bitcoin family)."""
+
+    outpoint: str
+    address: str
+    units: int
+    made_by: int | None
+    """The reservation whose change it is, while that is not final; None: it is final."""
+
+
+@dataclass(slots=True)
+class Record:
+    """Everything that the journal says."""
+
+    head: Head = field(default_factory=Head)
+    quorum: Quorum | None = None
+    journal_key: str = ""
+    lease_key: str = ""
+    floats: dict[str, FloatKey] = field(default_factory=dict)
+    """By network: where the float lies now."""
+    old_floats: list[FloatKey] = field(default_factory=list)
+    policies: Policies = field(default_factory=Policies)
+    merchants: dict[str, MerchantRecord] = field(default_factory=dict)
+    enrolment: str = ""
+    entitlements: dict[tuple[str, str], int] = field(default_factory=dict)
+    """(merchant, asset): what he may still order out; may fall below zero after a reorganisation."""
+    deposits: dict[tuple[str, str], j.Deposit] = field(default_factory=dict)
+    gone: dict[tuple[str, str], int] = field(default_factory=dict)
+    numbers: dict[str, set[int]] = field(default_factory=dict)
+    tombstones: dict[str, str] = field(default_factory=dict)
+    """Payouts that are over: refused or abandoned, with the rule."""
+    payouts: dict[str, PayoutRecord] = field(default_factory=dict)
+    usage: dict[str, dict[Key, Usage]] = field(default_factory=dict)
+    """By policy hash: what is used of each bucket."""
+    unconfirmed: dict[str, int] = field(default_factory=dict)
+    """By asset: accepted and not final."""
+    destinations: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    """(merchant, network, address): refill time of the first final payout there."""
+    reservations: dict[int, Reservation] = field(default_factory=dict)
+    coins: dict[str, dict[str, Coin]] = field(default_factory=dict)
+    """By network and outpoint: what can be spent."""
+    float_units: dict[str, int] = field(default_factory=dict)
+    """By asset: what the float holds once all that is reserved has left."""
+    nonces: dict[str, int] = field(default_factory=dict)
+    """By account (`account_of`): the next one."""
+    fundings: set[tuple[str, str]] = field(default_factory=set)
+    clocks: dict[str, Anchor] = field(default_factory=dict)
+    stopped: dict[str, str] = field(default_factory=dict)
+    """Scopes that the signer stopped by itself, and why."""
+    orders: set[int] = field(default_factory=set)
+
+    def apply(self, entry: Entry) -> None:
+        """Take the next entry."""
+        body = entry.body
+        match body:
+            case j.Ordered():
+                self._ordered(body)
+            case j.PolicyTaken():
+                self._policy_taken(read_policy(body.document.encode()), body.at)
+            case j.CertificateTaken() | j.VetoTaken() | j.RecoveryTaken():
+                self._person(body)
+            case j.Started():
+                pass
+            case j.Clock():
+                facts = (body.boot, body.boot_seconds, body.tower_seconds, body.chain_seconds, body.refill_seconds)
+                self.clocks[body.network] = Anchor(*facts)
+            case j.Deposit() | j.DepositGone() | j.Funding():
+                self._arrived(body)
+            case j.Refused():
+                self.tombstones[body.payout] = body.rule
+            case j.Accepted():
+                self._accepted(body)
+            case j.Abandoned():
+                self._abandoned(body)
+            case j.Reserved():
+                self._reserved(entry.seq, body)
+            case j.Signed():
+                self._signed(body)
+            case j.Mined():
+                self._mined(body)
+            case j.Stopped():
+                self.stopped[body.scope] = body.reason
+            case _ as never:
+                assert_never(never)
+        self.head = Head(entry.seq, entry.stored.hash)
+
+    def refill_seconds(self, network: str) -> int:
+        """By which time the network's limits have refilled."""
+        return self.clocks[network].refill_seconds if network in self.clocks else 0
+
+    def is_stopped(self, *scopes: str) -> bool:
+        """Whether the signer stopped any of these by itself."""
+        return EVERYTHING in self.stopped or any(scope in self.stopped for scope in scopes)
+
+    def destination_class(self, policy: Policy, payout: Payout, address: str, now: int) -> str:
+        """`listed`, `aged` or `new`: which bucket a destination draws on."""
+        key = (payout.merchant, payout.network, address)
+        if policy.listed.get(key, 0) > now:
+            return "listed"
+        first = self.destinations.get(key)
+        age = self.refill_seconds(payout.network) - first if first is not None else -1
+        return "aged" if age >= policy.delays.ageing_seconds else "new"
+
+    def charges(self, policy: Policy, payout: Payout, now: int) -> dict[Key, int]:
+        """What a payout takes of each bucket."""
+        charges: dict[Key, int] = {
+            ("total", payout.asset): payout.lines_units,
+            ("merchant", payout.asset, payout.merchant): payout.lines_units,
+        }
+        for line in payout.lines:
+            key = (self.destination_class(policy, payout, line.destination, now), payout.asset)
+            charges[key] = charges.get(key, 0) + line.units
+        return charges
+
+    def family(self, seq: int) -> list[Reservation]:
+        """All versions of a transaction, oldest first: at most one of them can ever be in the chain."""
+        first = self.reservations[seq]
+        while first.body.replaces is not None:
+            first = self.reservations[first.body.replaces]
+        versions = [first]
+        while versions[-1].replaced_by is not None:
+            versions.append(self.reservations[versions[-1].replaced_by])
+        return versions
+
+    def waiting(self) -> list[Reservation]:
+        """The newest version of every transaction that is not final."""
+        return [one for one in self.reservations.values() if one.replaced_by is None and one.mined is None]
+
+    def _ordered(self, body: j.Ordered) -> None:
+        order = read_order(body.order.document.encode())
+        match order:
+            case Genesis():
+                self.quorum = read_quorum(order.quorum.encode())
+                self.journal_key, self.lease_key = order.journal_key, order.lease_key
+                self.floats = {one.network: one for one in order.floats}
+                return
+            case RotateFloat(float=key):
+                self.old_floats.append(self.floats[key.network])
+                self.floats[key.network] = key
+                self.nonces.pop(key.network, None)
+            case Thaw(scopes=scopes):
+                self.stopped = (
+                    {} if EVERYTHING in scopes else {k: v for k, v in self.stopped.items() if k not in scopes}
+                )
+            case Reanchor(lease_key=lease_key):
+                self.lease_key = lease_key
+            case Decide():
+                person = self.merchants.setdefault(order.merchant, MerchantRecord())
+                person.decided[order.version] = (body.at, True)
+            case _ as never:
+                assert_never(never)
+        self.orders.add(order.number)
+
+    def _policy_taken(self, policy: Policy, at: int) -> None:
+        before = self.usage.get(self.policies.taken[-1][0].hash, {}) if self.policies.taken else {}
+        self.usage[policy.hash] = dict(before)
+        self.policies.taken.append((policy, at))
+
+    def _person(self, body: j.CertificateTaken | j.VetoTaken | j.RecoveryTaken) -> None:
+        match body:
+            case j.CertificateTaken():
+                certificate = read_certificate(body.document.encode())
+                person = self.merchants.setdefault(certificate.merchant, MerchantRecord())
+                person.certificates.append((certificate, body.at))
+                self.enrolment = hashlib.sha256((self.enrolment + body.document).encode()).hexdigest()
+            case j.VetoTaken():
+                veto = read_word(body.veto.document.encode(), Veto)
+                self.merchants.setdefault(veto.merchant, MerchantRecord()).vetoed.add(veto.version)
+            case j.RecoveryTaken():
+                recovery = read_word(body.recovery.document.encode(), Recovery)
+                person = self.merchants.setdefault(recovery.merchant, MerchantRecord())
+                person.decided[recovery.version] = (body.at, False)
+            case _ as never:
+                assert_never(never)
+
+    def _arrived(self, body: j.Deposit | j.DepositGone | j.Funding) -> None:
+        match body:
+            case j.Deposit():
+                self.deposits[body.network, body.key] = body
+                self._entitle(body.merchant, body.asset, body.units - body.tariff_units)
+            case j.DepositGone():
+                gone = self.deposits.pop((body.network, body.key))
+                self._entitle(gone.merchant, gone.asset, gone.tariff_units - gone.units)
+            case j.Funding():
+                self.fundings.add((body.network, body.key))
+                self.float_units[body.asset] = self.float_units.get(body.asset, 0) + body.units
+                if ":" in body.key and not body.key.startswith("0x"):
+                    coin = Coin(body.key, body.address, body.units, None)
+                    self.coins.setdefault(body.network, {})[body.key] = coin
+            case _ as never:
+                assert_never(never)
+
+    def _accepted(self, body: j.Accepted) -> None:
+        payout = payout_of(body)
+        if body.slot is None:
+            used = self.numbers.setdefault(payout.merchant, set())
+            used.add(payout.number)
+            floor = max(used) - NUMBER_WINDOW
+            self.numbers[payout.merchant] = {one for one in used if one > floor} if min(used) <= floor else used
+        charged = payout.lines_units + payout.fee_units
+        self.payouts[body.payout] = PayoutRecord(payout, charged)
+        self._entitle(payout.merchant, payout.asset, -charged)
+        self.unconfirmed[payout.asset] = self.unconfirmed.get(payout.asset, 0) + payout.lines_units
+        for policy, _ in self.policies.taken:
+            for key, units in self.charges(policy, payout, body.at).items():
+                self._charge(policy, key, units, body.refill_seconds)
+
+    def _abandoned(self, body: j.Abandoned) -> None:
+        record = self.payouts.pop(body.payout)
+        self._entitle(record.payout.merchant, record.payout.asset, record.charged_units)
+        self.unconfirmed[record.payout.asset] -= record.payout.lines_units
+        self.tombstones[body.payout] = body.rule
+
+    def _reserved(self, seq: int, body: j.Reserved) -> None:
+        self.reservations[seq] = Reservation(seq, body)
+        if body.replaces is not None:
+            old = self.reservations[body.replaces]
+            old.replaced_by = seq
+            if old.signed is not None and old.body.change_index is not None:
+                self.coins[body.network].pop(f"{old.signed.transaction}:{old.body.change_index}", None)
+        else:
+            self.float_units[body.asset] = self.float_units.get(body.asset, 0) - body.out_units
+        coins = self.coins.get(body.network, {})
+        for outpoint in body.inputs:
+            coins.pop(outpoint, None)
+        if body.nonce is not None:
+            account = account_of(body.network, body.purpose)
+            self.nonces[account] = max(self.nonces.get(account, 0), body.nonce + 1)
+        for payout in body.payouts:
+            self.payouts[payout].reservation = seq
+        for policy, _ in self.policies.taken:
+            self._charge(policy, ("fees", body.network), body.extra_fee_units, body.refill_seconds)
+            if body.purpose != PAYOUT:
+                self._charge(policy, (body.purpose, body.network), body.extra_fee_units, body.refill_seconds)
+
+    def _signed(self, body: j.Signed) -> None:
+        reservation = self.reservations[body.reservation]
+        reservation.signed = body
+        reserved = reservation.body
+        if reserved.change_index is not None:
+            outpoint = f"{body.transaction}:{reserved.change_index}"
+            coin = Coin(outpoint, self.floats[reserved.network].address, reserved.change_units, reservation.seq)
+            self.coins.setdefault(reserved.network, {})[outpoint] = coin
+
+    def _mined(self, body: j.Mined) -> None:
+        reservation = self.reservations[body.reservation]
+        for version in self.family(body.reservation):
+            version.mined = body
+        reserved = reservation.body
+        coins = self.coins.get(reserved.network, {})
+        for version in self.family(body.reservation):
+            if version is not reservation and version.signed is not None:
+                coins.pop(f"{version.signed.transaction}:{version.body.change_index}", None)
+        if reserved.change_index is not None:
+            self._change_is_final(reservation, body.transaction)
+        if not reserved.payouts and body.is_reverted:
+            self.float_units[reserved.asset] += reserved.out_units
+        unpaid = set(body.unpaid)
+        for payout_id in reserved.payouts:
+            self._paid(payout_id, body, {line for of, line in unpaid if of == payout_id})
+
+    def _change_is_final(self, reservation: Reservation, transaction: str) -> None:
+        coins = self.coins.setdefault(reservation.body.network, {})
+        outpoint = f"{transaction}:{reservation.body.change_index}"
+        # A version that was replaced can be the one that is mined: its change is nobody's input, for only what has one
+        # version is built upon.
+        if outpoint in coins or reservation.replaced_by is not None:
+            address = self.floats[reservation.body.network].address
+            coins[outpoint] = Coin(outpoint, address, reservation.body.change_units, None)
+
+    def _paid(self, payout_id: str, body: j.Mined, unpaid: set[int]) -> None:
+        record = self.payouts[payout_id]
+        payout, record.is_final = record.payout, True
+        returned = 0
+        for place, line in enumerate(payout.lines):
+            if body.is_reverted or place in unpaid:
+                returned += line.units
+            else:
+                key = (payout.merchant, payout.network, line.destination)
+                self.destinations.setdefault(key, self.refill_seconds(payout.network))
+        self.unconfirmed[payout.asset] -= payout.lines_units
+        self.float_units[payout.asset] += returned
+        self._entitle(payout.merchant, payout.asset, returned)
+
+    def _entitle(self, merchant: str, asset: str, units: int) -> None:
+        self.entitlements[merchant, asset] = self.entitlements.get((merchant, asset), 0) + units
+
+    def _charge(self, policy: Policy, key: Key, units: int, now: int) -> None:
+        limit = limit_of(policy, key)
+        if limit is not None and units:
+            usage = self.usage[policy.hash]
+            usage[key] = usage.get(key, Usage()).charged(limit, units, now)
+
+
+def payout_of(accepted: j.Accepted) -> Payout:
+    """What an accepted entry pays. Raises `IntentMalformed`."""
+    intent = read_intent(accepted.intent.document.encode())
+    if isinstance(intent, Payout) and accepted.slot is None:
+        return intent
+    if isinstance(intent, StandingOrder) and accepted.slot is not None:
+        return standing_payout(intent, accepted.slot, accepted.slot_units)
+    raise IntentMalformed("it is no payout, and no slot of a standing order")
+
+
+def account_of(network: str, purpose: str) -> str:
+    """Whose nonces a transaction takes: the float's, or the gas account's."""
+    return f"{network} gas" if purpose in GAS_PURPOSES else network
+
+
+def limit_of(policy: Policy, key: Key) -> Limit | None:
+    """The limit of a bucket; None where the policy has no such asset, network or kind: nothing of it may go out."""
+    kind, where = key[0], key[1]
+    if kind == "fees" or kind in HOUSE_KINDS:
+        network = policy.networks.get(where)
+        if network is None:
+            return None
+        return network.fees if kind == "fees" else network.house.get(kind)
+    asset = policy.assets.get(where)
+    if asset is None:
+        return None
+    if kind == "merchant":
+        return policy.merchant_limit(key[2], where)
+    return asset.total if kind == "total" else asset.classes[kind]
