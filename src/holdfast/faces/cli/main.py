@@ -26,6 +26,7 @@ from holdfast.faces.cli import (
     resume,
     serve,
     vault,
+    vault_spend,
 )
 from holdfast.faces.cli.terminal import Exit, JsonOption, emit, report, say
 
@@ -48,6 +49,7 @@ app.command("resume", rich_help_panel=KEEP)(resume.resume)
 app.command("backup", rich_help_panel=KEEP)(backup.backup)
 app.command("restore", rich_help_panel=KEEP)(backup.restore)
 app.add_typer(merchant.app, name="merchant", rich_help_panel=PEOPLE)
+vault_spend.register(vault.app)
 app.add_typer(vault.app, name="vault", rich_help_panel=PEOPLE)
 app.command("deploy", rich_help_panel=START)(deploy.deploy)
 app.add_typer(keys.app, name="keys", rich_help_panel=PEOPLE)
