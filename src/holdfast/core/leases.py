@@ -84,9 +84,25 @@ class LeaseRefused(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The watchtower's answer when it grants none: what it holds, and why."""
 
     refused: str
-    """`journal-behind`, `journal-forked`, `journal-broken`, `request-unsigned`, `genesis-unknown`."""
+    """`journal-behind`: the signer's journal is older than this head; it must not go on.
+    `journal-forked`: two histories under one key; everything is frozen.
+    `journal-broken`: what was sent does not follow from this head, or has an order that the quorum did not sign.
+    `entries-missing`: not a fault; send the entries after this head.
+    `anchor-missing`: there are signatures that this watchtower never leased; only a quorum's re-anchoring leads on.
+    `lease-key-other`: the journal names another watchtower.
+    `genesis-unknown`, `request-unsigned`: not from the signer of the pinned quorum; the head is not told.
+    `unreadable`: not a request.
+    """
     seq: int
     head: str
+
+
+class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The watchtower's answer to a freeze or thaw: what is frozen now."""
+
+    frozen: tuple[str, ...]
+    is_news: bool
+    """False where this very word was there already."""
 
 
 def request_message(ask: Ask) -> bytes:

@@ -62,10 +62,12 @@ class RotateFloat(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
 
 
 class Thaw(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="thaw", tag_field="kind"):
-    """These scopes may go on: the end of every freeze of them so far."""
+    """These scopes may go on: the end of the freezes of them that the officers knew of."""
 
     scopes: tuple[str, ...]
-    """CAIP-2 ids, merchants' ids, or `*`."""
+    """CAIP-2 ids, merchants' ids, or `*`, which ends all."""
+    at: int
+    """Seconds since 1970: a freeze that comes later outlasts it, so an order that was held back is worth nothing."""
     number: int
 
 
