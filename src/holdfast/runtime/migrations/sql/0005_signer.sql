@@ -1,0 +1,178 @@
+-- The platform's side of the signer: its journal mirrored, what people signed for it, hints, what is broadcast, and
+-- whether ledger, journal and chain say the same. Nothing in here can make the signer sign anything.
+
+-- The signer's entries exactly as it wrote them. `subject` is what an entry is about, to find it by: a payout's id, an
+-- arrival's key, a reservation's number, the SHA-256 of a document.
+CREATE TABLE payments.journal (
+    seq         bigint PRIMARY KEY CHECK (seq > 0),
+    hash        text NOT NULL UNIQUE,
+    kind        text NOT NULL,
+    network     text,
+    subject     text,
+    document    text NOT NULL,
+    mirrored_at timestamptz NOT NULL
+);
+CREATE INDEX ON payments.journal (kind, subject, network);
+
+-- The watchtower's word that it holds every entry up to this one.
+CREATE TABLE payments.journal_receipts (
+    seq         bigint PRIMARY KEY REFERENCES payments.journal,
+    lease       jsonb NOT NULL,                        -- core.leases.SignedLease
+    received_at timestamptz NOT NULL
+);
+
+-- Policies, orders and vetoes as people signed them, for the signer to fetch. It believes the signatures, not us.
+CREATE TABLE payments.signer_documents (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind        text NOT NULL CHECK (kind IN ('policy', 'order', 'veto')),
+    sha256      text NOT NULL,
+    document    text NOT NULL,
+    signatures  jsonb NOT NULL,                        -- [{officer, signature}]; of a veto its one signature
+    merchant_id text REFERENCES payments.merchants,    -- a veto's
+    stored_by   text NOT NULL,                         -- the API key
+    stored_at   timestamptz NOT NULL,
+    UNIQUE (kind, sha256)
+);
+
+-- Where the signer may look for something: it looks itself, so a hint can only be missing, never wrong.
+CREATE TABLE payments.signer_hints (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind        text NOT NULL CHECK (kind IN ('deposit', 'funding', 'mined')),
+    network     text NOT NULL,
+    key         text NOT NULL,                         -- what a journal entry answers it by: its `subject`
+    height      bigint NOT NULL,
+    index       bigint,                                -- a deposit's
+    merchant_id text,
+    reservation bigint,                                -- a mined transaction's
+    transaction text,
+    is_open     boolean NOT NULL DEFAULT true,         -- not answered by an entry, and still to be found there
+    made_by     xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    UNIQUE (kind, network, key)
+);
+CREATE INDEX ON payments.signer_hints (kind, id) WHERE is_open;
+
+-- One row for each transaction that made work for the signer. What it has seen is a snapshot, so it misses none of them
+-- in whatever order they commit, and is not woken twice by one.
+CREATE TABLE payments.signer_wakes (
+    made_by xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    made_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX ON payments.signer_wakes (made_by);
+CREATE INDEX ON payments.signer_wakes (made_at);
+
+CREATE FUNCTION payments.wake_signer() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO payments.signer_wakes DEFAULT VALUES;
+    PERFORM pg_notify('holdfast_signer', '');
+    RETURN NULL;
+END $$;
+CREATE TRIGGER wake_signer AFTER INSERT ON payments.signer_documents
+    FOR EACH STATEMENT EXECUTE FUNCTION payments.wake_signer();
+CREATE TRIGGER wake_signer AFTER INSERT OR UPDATE OF height, is_open ON payments.signer_hints
+    FOR EACH STATEMENT EXECUTE FUNCTION payments.wake_signer();
+CREATE TRIGGER wake_signer AFTER INSERT ON payments.certificates
+    FOR EACH STATEMENT EXECUTE FUNCTION payments.wake_signer();
+
+-- What was reserved and signed: one row for each reservation in the journal. Bytes are stored before they are sent, and
+-- sent again until they, or what replaced them, are final.
+CREATE TABLE payments.transactions (
+    reservation  bigint PRIMARY KEY,                   -- seq of the `reserved` entry
+    network      text NOT NULL,
+    asset        text NOT NULL,
+    purpose      text NOT NULL,                        -- `payout`, or the kind of house transaction
+    payouts      text[] NOT NULL,
+    inputs       text[] NOT NULL,                      -- outpoints (Bitcoin family)
+    nonce        numeric(20,0),                        -- EVM
+    fee_units    numeric(78,0) NOT NULL,               -- most that it can cost, in the network's coin
+    replaces     bigint,
+    state        text NOT NULL CHECK (state IN ('reserved', 'to-send', 'sent', 'mined', 'final', 'replaced')),
+    transaction  text,                                 -- its id, once signed
+    raw          text,
+    attempts     integer NOT NULL DEFAULT 0,
+    last_sent_at timestamptz,
+    last_error   text,
+    height       bigint,                               -- the block that it is in
+    hash         text,
+    signed_at    timestamptz,
+    CHECK ((state = 'reserved') = (raw IS NULL)),
+    CHECK ((height IS NULL) = (hash IS NULL))
+);
+CREATE UNIQUE INDEX ON payments.transactions (network, transaction);
+CREATE INDEX ON payments.transactions (network, nonce, reservation) WHERE state IN ('to-send', 'sent', 'mined');
+CREATE INDEX ON payments.transactions USING gin (payouts);
+CREATE INDEX ON payments.transactions (network, height) WHERE height IS NOT NULL;
+
+-- What went on at the company's own addresses, and out of the vault: read block by block, beside deposits.
+CREATE TABLE payments.outflow_cursors (
+    network    text PRIMARY KEY,
+    height     bigint,                                 -- NULL: nothing read yet
+    hash       text,
+    trouble    text,                                   -- why it waits, as an error code
+    updated_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE payments.outflow_blocks (
+    network text NOT NULL,
+    height  bigint NOT NULL,
+    hash    text NOT NULL,
+    PRIMARY KEY (network, height)
+);
+-- Money that came to the float, or to the vault other than by a deposit address: a settlement's change, a cap sweep.
+CREATE TABLE payments.house_arrivals (
+    network     text NOT NULL,
+    key         text NOT NULL,                         -- `txid:vout`, `txhash:logindex`
+    place       text NOT NULL CHECK (place IN ('float', 'vault')),
+    origin      text NOT NULL CHECK (origin IN ('vault', 'float', 'outside')),   -- who paid it
+    address     text NOT NULL,
+    asset       text NOT NULL,
+    units       numeric(78,0) NOT NULL CHECK (units > 0),
+    transaction text NOT NULL,
+    height      bigint NOT NULL,
+    hash        text NOT NULL,
+    index       bigint,                                -- of the vault's own branch (Bitcoin family)
+    times_posted integer NOT NULL DEFAULT 0,           -- part of the ledger's idempotency key
+    is_posted   boolean NOT NULL DEFAULT false,
+    is_gone     boolean NOT NULL DEFAULT false,        -- its block left the chain
+    PRIMARY KEY (network, key)
+);
+CREATE INDEX ON payments.house_arrivals (network, height);
+CREATE INDEX ON payments.house_arrivals (network, transaction);
+-- Every spend of an output of the vault or the float, every payment out of the Safe or the Float contract.
+CREATE TABLE payments.outflows (
+    network     text NOT NULL,
+    key         text NOT NULL,                         -- the outpoint that was spent, or `txhash:logindex`
+    place       text NOT NULL CHECK (place IN ('float', 'vault')),
+    asset       text NOT NULL,
+    units       numeric(78,0) NOT NULL,
+    transaction text NOT NULL,
+    height      bigint NOT NULL,
+    hash        text NOT NULL,
+    reservation bigint,                                -- the journaled transaction that it is; NULL: none that we know
+    PRIMARY KEY (network, key)
+);
+CREATE INDEX ON payments.outflows (network, height);
+CREATE INDEX ON payments.outflows (network, transaction);
+
+-- Chain, ledger and journal of one asset at one block.
+CREATE TABLE payments.reconciliations (
+    asset       text NOT NULL,
+    height      bigint NOT NULL,
+    hash        text NOT NULL,
+    figures     jsonb NOT NULL,                        -- payments.reconciliation.Figures
+    gap_units   numeric(78,0) NOT NULL,                -- of vault and float together, without sign
+    findings    jsonb NOT NULL,                        -- what the gap is made of, to the transaction
+    made_at     timestamptz NOT NULL,
+    PRIMARY KEY (asset, height, hash)
+);
+CREATE INDEX ON payments.reconciliations (asset, made_at DESC);
+
+-- What was credited before there was a signer is hinted at too.
+INSERT INTO payments.signer_hints (kind, network, key, height, index, merchant_id)
+SELECT 'deposit', deposit.network, deposit.key, deposit.block_height, address.index, deposit.merchant_id
+FROM payments.deposits AS deposit JOIN payments.addresses AS address USING (network, address)
+WHERE deposit.state = 'confirmed';
+
+GRANT SELECT, INSERT ON payments.journal, payments.journal_receipts, payments.signer_documents TO holdfast_platform;
+GRANT SELECT, INSERT, UPDATE ON payments.signer_hints, payments.transactions, payments.outflow_cursors,
+    payments.house_arrivals, payments.outflows, payments.outflow_blocks TO holdfast_platform;
+GRANT SELECT, INSERT, DELETE ON payments.signer_wakes, payments.reconciliations TO holdfast_platform;
+GRANT DELETE ON payments.outflow_blocks, payments.outflows TO holdfast_platform;
