@@ -1,0 +1,83 @@
+"""Every reason why a payout is not signed, in the order in which they are looked at: the second of the five stops.
+
+The ladder in `decide`, the reference page and the tests have this same order. A rule is final (a tombstone: this payout
+will never be signed) or it waits: the payout is looked at again until its intent expires.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Rule(StrEnum):
+    """Why not."""
+
+    # verify
+    INTENT_MALFORMED = "intent-malformed"
+    """The document is no payout, and no slot of a standing order."""
+    INTENT_KIND_UNSUPPORTED = "intent-kind-unsupported"
+    """Conversions are not executed yet."""
+    INTENT_TOO_LONG_LIVED = "intent-too-long-lived"
+    """It is valid for longer than the policy lets an intent wait."""
+    MERCHANT_UNKNOWN = "merchant-unknown"
+    """No certificate of this merchant was taken."""
+    SIGNATURE_INVALID = "signature-invalid"
+    """The key that counts for the merchant did not sign these bytes."""
+    INTENT_EXPIRED = "intent-expired"
+    NUMBER_REUSED = "number-reused"
+    """The merchant has signed another intent with this number, or one far above it."""
+    MERCHANT_FROZEN = "merchant-frozen"
+    """A veto waits for its decision, or people froze the merchant."""
+    CERTIFICATE_EXPIRED = "certificate-expired"
+    INTENT_EARLY = "intent-early"
+    POLICY_EXPIRED = "policy-expired"
+    """No policy is in force: officers must sign a new one."""
+    NETWORK_UNLISTED = "network-unlisted"
+    ASSET_UNLISTED = "asset-unlisted"
+    DESTINATION_OURS = "destination-ours"
+    """It pays to the float or the vault."""
+    NETWORK_FROZEN = "network-frozen"
+    APPROVALS_MISSING = "approvals-missing"
+    """Too few officers have signed this very intent."""
+    # entitle
+    ENTITLEMENT_SHORT = "entitlement-short"
+    """The merchant's final deposits, less what he ordered before, are less than this."""
+    # limit
+    PAYOUT_TOO_LARGE = "payout-too-large"
+    """It is above the most that the float pays at once, or above a bucket's whole size: order a direct payout."""
+    LIMIT_NEW_DESTINATIONS = "limit-new-destinations"
+    LIMIT_AGED_DESTINATIONS = "limit-aged-destinations"
+    LIMIT_LISTED_DESTINATIONS = "limit-listed-destinations"
+    LIMIT_MERCHANT = "limit-merchant"
+    LIMIT_TOTAL = "limit-total"
+    UNCONFIRMED_TOO_MUCH = "unconfirmed-too-much"
+    """Too much is released and not final: it waits for blocks."""
+    # build
+    FLOAT_SHORT = "float-short"
+    """The float holds too little: it waits for a settlement."""
+    FEE_RATE_TOO_HIGH = "fee-rate-too-high"
+    FEE_TOO_HIGH = "fee-too-high"
+    LIMIT_FEES = "limit-fees"
+    """The hour's and day's budget for fees is used."""
+    LINES_IMPOSSIBLE = "lines-impossible"
+    """A line is below what the network relays, or above what its transaction can carry."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the payout is over."""
+        return self in _FINAL
+
+
+_FINAL = frozenset(
+    {
+        Rule.INTENT_MALFORMED,
+        Rule.INTENT_KIND_UNSUPPORTED,
+        Rule.INTENT_TOO_LONG_LIVED,
+        Rule.SIGNATURE_INVALID,
+        Rule.INTENT_EXPIRED,
+        Rule.NUMBER_REUSED,
+        Rule.DESTINATION_OURS,
+        Rule.PAYOUT_TOO_LARGE,
+        Rule.LINES_IMPOSSIBLE,
+    }
+)
