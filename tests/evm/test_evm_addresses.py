@@ -6,7 +6,7 @@ import pytest
 from eth_account import Account
 from hypothesis import given, strategies as st
 
-from holdfast.chains.evm_transactions import Fees, Transaction, address_of_key, sign
+from holdfast.chains.evm_transactions import address_of_key, sign
 from holdfast.core.evm import (
     INDEX_MAX,
     AddressIndexOutOfRange,
@@ -20,6 +20,7 @@ from holdfast.core.evm import (
     parse_address,
     safe_initializer,
 )
+from holdfast.core.evm_transactions import Fees, Transaction
 
 EIP55 = (
     "0x52908400098527886E0F7030069857D2E4169EE7",

@@ -14,11 +14,9 @@ from typing import Any
 import msgspec
 
 from holdfast.core.evm import VaultCodes, VaultPlan, address_bytes, keccak256, plan
+from holdfast.core.evm_float import COIN as COIN, float_address
 
 _DIRECTORY = Path(__file__).parent / "evm_artifacts"
-
-COIN = "0x0000000000000000000000000000000000000000"
-"""How the factory's calls and events name the network's own coin."""
 
 
 def selector(signature: str) -> bytes:
@@ -134,6 +132,11 @@ def plan_vault(owners: Sequence[str], threshold: int) -> VaultPlan:
     Raises `VaultOwnersInvalid`, and for an owner's address as `parse_address`.
     """
     return plan(owners, threshold, vault_codes())
+
+
+def float_of(owner: str, vault: str) -> str:
+    """Where the float of this owner and vault stands on every EVM network. Raises as `parse_address`."""
+    return float_address(owner, vault, artefact("Float").creation)
 
 
 def flush_call(indexes: Sequence[int], tokens: Sequence[str]) -> bytes:

@@ -12,6 +12,7 @@ from holdfast.chains.evm_contracts import (
     artefact,
     create_proxy_call,
     encode_bytes,
+    float_of,
     safe_release,
     vault_codes,
     word,
@@ -30,6 +31,7 @@ from holdfast.core.evm import (
     keccak256,
     safe_initializer,
 )
+from holdfast.core.evm_float import float_init_code
 
 _SALT = word(0)
 
@@ -105,6 +107,32 @@ async def verify_with(rpc: RpcClient, plan: VaultPlan) -> None:
     singleton = unhex(await rpc.call(str, "eth_getStorageAt", plan.vault, "0x0", "latest"))[12:]
     if checksum(singleton) != release.singleton.address:
         raise ContractMismatch(f"the vault at {plan.vault} runs code of {checksum(singleton)}")
+
+
+async def deploy_float(node_url: str, owner: str, vault: str, key: bytes) -> Deployment:
+    """Puts the float of this owner and vault where `float_of` says, unless it stands there, and verifies it.
+
+    Raises as `deploy`. The vault need not stand yet; OWNER's key is not needed.
+    """
+    rpc = RpcClient(node_url)
+    try:
+        site = _Site(rpc, GasAccount(rpc, key))
+        init_code = float_init_code(owner, vault, artefact("Float").creation)
+        await site.put("float", float_of(owner, vault), CREATE2_DEPLOYER, _SALT + init_code)
+        await verify_float_with(rpc, owner, vault)
+        return Deployment(tuple(site.made), site.gas_used)
+    finally:
+        await rpc.close()
+
+
+async def verify_float_with(rpc: RpcClient, owner: str, vault: str) -> None:
+    """Compares the float's code with what was built, over an open connection.
+
+    Raises `ContractMismatch`, also when nothing stands there, and what the node raises.
+    """
+    address = float_of(owner, vault)
+    if await _code(rpc, address) != artefact("Float").runtime(address_bytes(owner), address_bytes(vault)):
+        raise ContractMismatch(f"at {address}")
 
 
 async def deploy_local_contract(node_url: str, name: str, arguments: bytes, key: bytes) -> str:

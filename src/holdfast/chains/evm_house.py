@@ -16,11 +16,12 @@ import msgspec
 
 from holdfast.chains.evm_contracts import FLUSH_FAILED_TOPIC, FLUSHED_TOPIC, flush_call
 from holdfast.chains.evm_reads import RpcLog, header, quantity, unhex
-from holdfast.chains.evm_transactions import Fees, Signed, Transaction, address_of_key, sign
+from holdfast.chains.evm_transactions import address_of_key, sign
 from holdfast.chains.port import NodeRefused
 from holdfast.chains.rpc import RpcClient
 from holdfast.core.errors import BadInput, Unavailable
 from holdfast.core.evm import checksum
+from holdfast.core.evm_transactions import Fees, Signed, Transaction
 
 _KEY = re.compile(r"(?:0x)?([0-9a-f]{64})", re.ASCII | re.IGNORECASE)
 _ALREADY_SENT = ("already known", "already imported", "nonce too low", "known transaction")
