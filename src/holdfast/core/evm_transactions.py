@@ -72,9 +72,26 @@ class Signed:
     hash: str
 
 
+def unsigned(transaction: Transaction) -> bytes:
+    """The bytes before their signature, as the journal keeps them."""
+    return _TYPE + rlp(_body(transaction))
+
+
+def read_unsigned(data: bytes) -> Transaction:
+    """The transaction in bytes before their signature. Raises `TransactionMalformed` as `decode` does."""
+    fields = _fields(data[1:])
+    if data[:1] != _TYPE or len(fields) != _FIELDS - 3 or len(fields[5]) != 20:
+        raise TransactionMalformed("not a call of type 2 before its signature")
+    chain_id, nonce, tip, fee, gas, _, value = (int.from_bytes(field, "big") for field in fields[:7])
+    transaction = Transaction(chain_id, nonce, Fees(fee, tip), gas, checksum(fields[5]), value, fields[7])
+    if unsigned(transaction) != data:
+        raise TransactionMalformed("not in canonical form")
+    return transaction
+
+
 def digest(transaction: Transaction) -> bytes:
     """The 32 bytes that are signed (EIP-1559)."""
-    return keccak256(_TYPE + rlp(_body(transaction)))
+    return keccak256(unsigned(transaction))
 
 
 def assemble(transaction: Transaction, signature: Signature) -> Signed:

@@ -1,4 +1,4 @@
-"""The signer's own settings, from its own file: public facts, paths and addresses; what it may sign stands in the policy.
+"""The signer's own settings, from its own file: paths and addresses only. What it may sign stands in the policy.
 
 No flag here, and no environment variable, loosens anything.
 """
