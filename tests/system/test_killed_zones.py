@@ -178,7 +178,7 @@ async def kill_at_random(directory: Path, draw: Random) -> Counter[str]:
 
 async def test_kill_9_of_any_process_loses_nothing_and_credits_nothing_twice(tmp_path: Path) -> None:
     directory, draw = tmp_path / "shop", Random(20230722)  # noqa: S311  the same order of kills on every run
-    port = free_ports(5)
+    port = free_ports(6)
     assert holdfast("init", "--local", directory, "--port", str(port)).code == 0
     plan = read_localnet(directory)
     data = directory / "localnet"

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from holdfast.core.addresses import parse_address as parse_on
 from holdfast.core.descriptors import VaultDescriptor
 from holdfast.core.errors import HoldfastError
 from holdfast.core.evm import parse_address
@@ -25,7 +26,7 @@ from holdfast.runtime.config_errors import (
     SettingUnknown,
 )
 from holdfast.runtime.secret_files import check_secret
-from holdfast.runtime.settings import NetworkSettings, NodeSettings, Settings
+from holdfast.runtime.settings import FloatSettings, NetworkSettings, NodeSettings, Settings
 from holdfast.runtime.toml_lines import SettingPath, Source
 
 _PAIR = re.compile(r"[A-Za-z0-9.]{1,16}/[A-Z]{3}")
@@ -46,6 +47,8 @@ def check(source: Source, settings: Settings) -> None:
 def secret_files(settings: Settings) -> Iterator[tuple[SettingPath, Path]]:
     """Every file that the settings name for a secret, but for nodes' cookies: those come and go with the node."""
     yield ("webhooks", "key_file"), settings.webhooks.key_file
+    if settings.signer.token_file:
+        yield ("signer", "token_file"), settings.signer.token_file
     if settings.database.password_file:
         yield ("database", "password_file"), settings.database.password_file
     if settings.database.owner_password_file:
@@ -90,7 +93,11 @@ def _check_api(source: Source, settings: Settings) -> None:
 
 def _check_ports(source: Source, settings: Settings) -> None:
     taken: dict[int, str] = {settings.api.port: "api.port"}
-    zones = (("follower", settings.follower.metrics_port), ("courier", settings.courier.metrics_port))
+    zones = (
+        ("follower", settings.follower.metrics_port),
+        ("courier", settings.courier.metrics_port),
+        ("broadcaster", settings.broadcaster.metrics_port),
+    )
     for zone, port in zones:
         if port and port in taken:
             where = source.where((zone, "metrics_port"))
@@ -132,6 +139,8 @@ def _check_network(source: Source, at: SettingPath, settings: NetworkSettings) -
     _check_confirmations(source, at, settings)
     _check_minimums(source, at, settings)
     _check_vault(source, at, settings, is_evm=isinstance(network, EvmNetwork))
+    if settings.float is not None:
+        _check_float(source, (*at, "float"), settings, settings.float)
 
 
 def _check_node(source: Source, at: SettingPath, node: NodeSettings) -> None:
@@ -162,12 +171,7 @@ def _check_minimums(source: Source, at: SettingPath, settings: NetworkSettings) 
     decimals = {asset.symbol: asset.decimals for asset in settings.assets.values()}
     for symbol, text in settings.minimum_deposits.items():
         where = source.where((*at, "minimum_deposits", symbol))
-        if symbol not in decimals:
-            raise SettingUnknown(f"{where}: this network has {', '.join(decimals)}")
-        try:
-            parse_units(text, decimals[symbol])
-        except HoldfastError as error:
-            raise SettingMalformed(f"{where}: {text[:40]!r}: {error.title()} {error.remedy()}") from None
+        _amount(where, text, decimals, symbol)
 
 
 def _ascending(where: str, below: str, before: int) -> int:
@@ -195,6 +199,37 @@ def _check_vault(source: Source, at: SettingPath, settings: NetworkSettings, *, 
         _check_descriptor(source, at, settings)
     if settings.tokens and not is_evm:
         raise SettingsContradict(f"{source.where((*at, 'tokens'))} has no meaning on this network; remove it")
+
+
+def _check_float(source: Source, at: SettingPath, settings: NetworkSettings, given: FloatSettings) -> None:
+    network = settings.network
+    needed, foreign = ("vault_address", "owner") if isinstance(network, BitcoinNetwork) else ("owner", "vault_address")
+    if getattr(given, needed) is None:
+        raise SettingMissing(f"{source.where(at)}: add `{needed}`, as the genesis order has it")
+    if getattr(given, foreign) is not None:
+        raise SettingsContradict(f"{source.where((*at, foreign))} has no meaning on this network; remove it")
+    for name in ("address", needed):
+        where, address = source.where((*at, name)), getattr(given, name)
+        try:
+            is_canonical = parse_on(network, address) == address
+        except HoldfastError as error:
+            raise SettingMalformed(f"{where}: {address[:80]!r}: {error.title()} {error.remedy()}") from None
+        if not is_canonical:
+            raise SettingMalformed(f"{where}: write it as {parse_on(network, address)}, once you have compared it")
+    decimals = {asset.symbol: asset.decimals for asset in settings.assets.values()}
+    for name in ("cap", "low"):
+        for symbol, text in getattr(given, name).items():
+            _amount(source.where((*at, name, symbol)), text, decimals, symbol)
+
+
+def _amount(where: str, text: str, decimals: dict[str, int], symbol: str) -> None:
+    """Raises unless it is an amount of an asset that the network has."""
+    if symbol not in decimals:
+        raise SettingUnknown(f"{where}: this network has {', '.join(decimals)}")
+    try:
+        parse_units(text, decimals[symbol])
+    except HoldfastError as error:
+        raise SettingMalformed(f"{where}: {text[:40]!r}: {error.title()} {error.remedy()}") from None
 
 
 def _check_contracts(source: Source, at: SettingPath, settings: NetworkSettings) -> None:

@@ -98,6 +98,41 @@ class CourierSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = 8482
 
 
+class BroadcasterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The process that sends what the signer signed, sees it mined, and compares chain, ledger and journal."""
+
+    metrics_port: Annotated[
+        PortOrOff, Meta(description="Loopback port of its `/metrics`, `/health` and `/ready`; 0: none.")
+    ] = 8483
+
+
+class SignerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the signer is let in. It dials the platform; the platform never dials it."""
+
+    token_file: Annotated[
+        Path | None,
+        Meta(description="File with the token that the signer shows; its own file has the same. None: no signer."),
+    ] = None
+
+
+class FloatSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the company's float lies on a network: public data, as the officers' genesis order has it."""
+
+    address: Annotated[str, Meta(description="The float key's own address, or the Float contract (EVM).")]
+    owner: Annotated[
+        str | None, Meta(description="EVM: the address of the float key itself, which holds gas alone.")
+    ] = None
+    vault_address: Annotated[
+        str | None,
+        Meta(description="Bitcoin family: the vault's own address that the float gives back to, as in the genesis."),
+    ] = None
+    cap: Annotated[
+        dict[str, str],
+        Meta(description='Most that the float shall hold, as in `"LTC" = "200"`: settlements fill up to it.'),
+    ] = {}
+    low: Annotated[dict[str, str], Meta(description='Below this a settlement is asked for, as in `"LTC" = "50"`.')] = {}
+
+
 class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One node of a network. Its URL carries no credentials; a file does."""
 
@@ -171,6 +206,9 @@ class NetworkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     implementation: Annotated[str | None, Meta(description="EVM: address of the forwarder implementation.")] = None
     vault: Annotated[str | None, Meta(description="EVM: address of the vault (a Safe).")] = None
     tokens: Annotated[list[TokenSettings], Meta(description="EVM: the tokens that may be paid with.")] = []
+    float: Annotated[
+        FloatSettings | None, Meta(description="Where the float lies; None: nothing is paid out on this network.")
+    ] = None
     chain_id: Annotated[
         Annotated[int, Meta(ge=1)] | None,
         Meta(description="EVM network that is not built in: its EIP-155 chain id."),
@@ -275,6 +313,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     api: ApiSettings = ApiSettings()
     follower: FollowerSettings = FollowerSettings()
     courier: CourierSettings = CourierSettings()
+    broadcaster: BroadcasterSettings = BroadcasterSettings()
+    signer: SignerSettings = SignerSettings()
     networks: dict[str, NetworkSettings]
     rates: RatesSettings = RatesSettings()
     webhooks: WebhooksSettings = WebhooksSettings()
@@ -291,6 +331,8 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "api": ApiSettings,
     "follower": FollowerSettings,
     "courier": CourierSettings,
+    "broadcaster": BroadcasterSettings,
+    "signer": SignerSettings,
     "networks.<name>": NetworkSettings,
     "rates": RatesSettings,
     "webhooks": WebhooksSettings,

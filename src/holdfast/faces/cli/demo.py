@@ -61,7 +61,7 @@ async def _play(directory: Path) -> Outcome:
 
     with progress("demo") as advance:
         advance("writing a set-up: officers, vault, keys, database", 0, STEPS)
-        port = free_ports(5)
+        port = free_ports(6)
         await _command("init", "--local", str(directory), "--port", str(port))
         plan = read_localnet(directory)
         advance("starting litecoind and anvil", 1, STEPS)

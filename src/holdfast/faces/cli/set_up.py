@@ -156,6 +156,7 @@ def _config(plan: Plan, networks: Sequence[Network], officers: Sequence[OfficerP
         "api": {"port": plan.port, "public_url": f"http://127.0.0.1:{plan.port}"},
         "follower": {"metrics_port": plan.port + 1},
         "courier": {"metrics_port": plan.port + 2},
+        "broadcaster": {"metrics_port": plan.port + 5},
         "webhooks": {"key_file": "secrets/webhook.key", **({"allow_private": True} if plan.is_local else {})},
     }
     if plan.is_local:

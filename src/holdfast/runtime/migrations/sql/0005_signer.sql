@@ -21,18 +21,29 @@ CREATE TABLE payments.journal_receipts (
     received_at timestamptz NOT NULL
 );
 
--- Policies, orders and vetoes as people signed them, for the signer to fetch. It believes the signatures, not us.
+-- Policies, orders, vetoes and recoveries as people signed them, for the signer to fetch: it believes the signatures,
+-- not us. The same document may come again with other signatures, so nobody can spoil one by handing it in first.
 CREATE TABLE payments.signer_documents (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    kind        text NOT NULL CHECK (kind IN ('policy', 'order', 'veto')),
+    kind        text NOT NULL CHECK (kind IN ('policy', 'order', 'veto', 'recovery')),
     sha256      text NOT NULL,
     document    text NOT NULL,
-    signatures  jsonb NOT NULL,                        -- [{officer, signature}]; of a veto its one signature
-    merchant_id text REFERENCES payments.merchants,    -- a veto's
+    signatures  jsonb NOT NULL,                        -- [{officer, signature}]; of a word its one signature
+    merchant_id text REFERENCES payments.merchants,    -- whose word it is
     stored_by   text NOT NULL,                         -- the API key
     stored_at   timestamptz NOT NULL,
-    UNIQUE (kind, sha256)
+    journal_seq bigint,                                -- the entry that took it
+    UNIQUE (kind, sha256, signatures)
 );
+
+CREATE INDEX ON payments.signer_documents (kind, sha256);
+CREATE INDEX ON payments.signer_documents (kind, id) WHERE journal_seq IS NULL;
+
+ALTER TABLE payments.certificates
+    ADD COLUMN sha256 text GENERATED ALWAYS AS (encode(sha256(document), 'hex')) STORED,
+    ADD COLUMN journal_seq bigint;                     -- the signer's entry that took it
+CREATE INDEX ON payments.certificates (sha256);
+CREATE INDEX ON payments.certificates (created_at) WHERE journal_seq IS NULL;
 
 -- Where the signer may look for something: it looks itself, so a hint can only be missing, never wrong.
 CREATE TABLE payments.signer_hints (
@@ -83,8 +94,10 @@ CREATE TABLE payments.transactions (
     payouts      text[] NOT NULL,
     inputs       text[] NOT NULL,                      -- outpoints (Bitcoin family)
     nonce        numeric(20,0),                        -- EVM
+    out_units    numeric(78,0) NOT NULL,               -- what leaves the float, fee aside
     fee_units    numeric(78,0) NOT NULL,               -- most that it can cost, in the network's coin
     replaces     bigint,
+    root         bigint NOT NULL,                      -- the first of all that replace one another: at most one is mined
     state        text NOT NULL CHECK (state IN ('reserved', 'to-send', 'sent', 'mined', 'final', 'replaced')),
     transaction  text,                                 -- its id, once signed
     raw          text,
@@ -100,6 +113,7 @@ CREATE TABLE payments.transactions (
 CREATE UNIQUE INDEX ON payments.transactions (network, transaction);
 CREATE INDEX ON payments.transactions (network, nonce, reservation) WHERE state IN ('to-send', 'sent', 'mined');
 CREATE INDEX ON payments.transactions USING gin (payouts);
+CREATE INDEX ON payments.transactions (root);
 CREATE INDEX ON payments.transactions (network, height) WHERE height IS NOT NULL;
 
 -- What went on at the company's own addresses, and out of the vault: read block by block, beside deposits.
@@ -175,4 +189,5 @@ GRANT SELECT, INSERT ON payments.journal, payments.journal_receipts, payments.si
 GRANT SELECT, INSERT, UPDATE ON payments.signer_hints, payments.transactions, payments.outflow_cursors,
     payments.house_arrivals, payments.outflows, payments.outflow_blocks TO holdfast_platform;
 GRANT SELECT, INSERT, DELETE ON payments.signer_wakes, payments.reconciliations TO holdfast_platform;
+GRANT UPDATE (journal_seq) ON payments.signer_documents, payments.certificates TO holdfast_platform;
 GRANT DELETE ON payments.outflow_blocks, payments.outflows TO holdfast_platform;
