@@ -15,7 +15,7 @@ from typing import assert_never
 from holdfast.chains.evm_contracts import COIN, plan_vault
 from holdfast.core.errors import BadInput
 from holdfast.core.money import format_units
-from holdfast.core.networks import BitcoinNetwork, EvmNetwork, Network, evm_network, known_network
+from holdfast.core.networks import KNOWN_NETWORKS, BitcoinNetwork, EvmNetwork, Network, evm_network, known_network
 from holdfast.vault import psbt, safe, spends
 from holdfast.vault.checks import Check
 from holdfast.vault.officers import OfficerPublic, OfficerSecret, descriptor_of
@@ -78,7 +78,9 @@ class Finished:
 def network_named(text: str) -> Network:
     """A known network, or any EVM network by its CAIP-2 id. Raises `NetworkUnknown`."""
     match = _CHAIN_ID.fullmatch(text)
-    return evm_network(int(match[1]), text, "coin") if match else known_network(text)
+    if match is not None and text not in KNOWN_NETWORKS:
+        return evm_network(int(match[1]), text, "coin")
+    return known_network(text)
 
 
 def read(data: bytes, vault: OfficersVault) -> AnyDraft:

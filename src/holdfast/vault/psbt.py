@@ -146,9 +146,10 @@ def sign(draft: Draft, secret: OfficerSecret, check: Check) -> Draft:
     """The draft with one officer's signature on every input, of what was checked and shown to him.
 
     Signed by embit's libsecp256k1 (RFC 6979, low s, low r) and verified by coincurve's, another build of it.
-    Raises `NotChecked`, `OfficerNotInVault`, `CurveLibraryMissing`.
+    Raises `NotChecked`, `OfficerNotInVault`, `CurveLibraryMissing`, and as `spends.checked`: however it came about.
     """
     refuse_unless_checked(check, draft.spend.network.id, draft.digest)
+    checked(draft.spend)
     root = wallet_root(secret)
     key = _key_of(draft.spend.vault, root.my_fingerprint.hex())
     account = root.derive([*_path(key)])

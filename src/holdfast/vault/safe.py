@@ -272,9 +272,11 @@ def with_signature(draft: SafeDraft, signature: bytes) -> SafeDraft:
 def sign(draft: SafeDraft, secret: OfficerSecret, check: Check) -> SafeDraft:
     """The draft with one officer's signature on what was checked and shown to him (RFC 6979, low s).
 
-    Raises `NotChecked`, `SafeSignatureInvalid` for an officer who owns no share of this Safe, `CurveLibraryMissing`.
+    Raises `NotChecked`, `SafeSignatureInvalid` for an officer who owns no share of this Safe, `CurveLibraryMissing`,
+    and as `payment_of`: however the draft came about.
     """
     refuse_unless_checked(check, draft.network, draft.digest)
+    payment_of(draft.transaction)
     made = PrivateKey(evm_key(secret)).sign_recoverable(bytes.fromhex(draft.digest), hasher=None)
     return with_signature(draft, made[:64] + bytes([27 + made[64]]))
 

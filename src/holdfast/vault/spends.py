@@ -133,12 +133,13 @@ def address_at(spend: VaultSpend, place: Place) -> str:
 def vbytes(vault: VaultDescriptor, inputs: int, output_scripts: list[bytes]) -> int:
     """The size of a spend with so many inputs, once signed, at most: what a fee is reckoned by."""
     script_bytes = 3 + 34 * len(vault.keys)
-    unlocking = 1 + vault.threshold * (1 + _SIGNATURE_BYTES) + 3 + script_bytes
-    outputs = sum(9 + len(script) for script in output_scripts)
-    plain = 10 + 2 + 41 * inputs + outputs
+    plain = 10 + 41 * inputs + sum(9 + len(script) for script in output_scripts)
+    signatures = 1 + vault.threshold * (1 + _SIGNATURE_BYTES)  # the one: an empty element that CHECKMULTISIG eats
     if vault.script_type is ScriptType.WSH:
-        return plain + (2 + inputs * (1 + unlocking) + 3) // 4
-    return plain + inputs * (2 + unlocking)
+        witness = 2 + inputs * (1 + signatures + (1 if script_bytes < 253 else 3) + script_bytes)
+        return plain + (witness + 3) // 4
+    unlocking = signatures + (2 if script_bytes < 256 else 3) + script_bytes
+    return plain + inputs * (unlocking + (0 if unlocking < 253 else 2))
 
 
 def describe(spend: VaultSpend) -> list[str]:
