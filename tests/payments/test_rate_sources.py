@@ -1,14 +1,17 @@
 """Each public source, asked over HTTP. There is no internet here: a local server answers in the published shapes."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 import pytest_asyncio
 from aiohttp import web
 
 from holdfast.payments.rate_sources import ADAPTERS, ANSWER_BYTES_MAX, RateSourceUnknown, open_sources
-from holdfast.payments.rates import RateSourceFailed, parse_price
+from holdfast.payments.rates import MedianRates, RateRules, RateSourceFailed, parse_price
+from holdfast.runtime.clock import SystemClock
 
 ANSWERS = {
     "kraken": '{"error":[],"result":{"XLTCZEUR":{"a":["85.40000","1","1.000"],"c":["85.31000","0.5"]}}}',
@@ -36,11 +39,23 @@ class Server:
     body: str = ""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+    in_pieces: bool = False
+    """Whether each byte of the body is sent by itself."""
     asked: list[str] = field(default_factory=list)
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request.path_qs)
+        if self.in_pieces:
+            return await self.answer_in_pieces(request)
         return web.Response(text=self.body, status=self.status, headers=self.headers)
+
+    async def answer_in_pieces(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": str(len(self.body))})
+        await response.prepare(request)
+        for byte in self.body.encode():
+            await response.write(bytes([byte]))
+            await asyncio.sleep(0)  # whoever asked reads it before the next one is sent
+        return response
 
 
 @pytest_asyncio.fixture
@@ -57,6 +72,15 @@ async def server() -> AsyncIterator[Server]:
     await runner.cleanup()
 
 
+class Steady:
+    """A source that always has the same price."""
+
+    name = "steady"
+
+    async def price(self, symbol: str, currency: str) -> int:
+        return parse_price("85.31")
+
+
 async def ask(server: Server, name: str, symbol: str = "LTC", currency: str = "EUR") -> int | None:
     async with open_sources([name], {name: server.url}) as sources:
         return await sources[0].price(symbol, currency)
@@ -69,6 +93,12 @@ async def test_each_source_is_asked_for_the_pair_and_its_price_is_read_exactly(s
     assert server.asked == [PATHS[name]]
 
 
+@pytest.mark.parametrize("name", ADAPTERS)
+async def test_an_answer_that_comes_in_pieces_is_read_to_its_end(server: Server, name: str) -> None:
+    server.body, server.in_pieces = ANSWERS[name], True
+    assert await ask(server, name) == parse_price("85.31")
+
+
 BROKEN: list[Callable[[str], str]] = [
     lambda _: "",
     lambda _: "<html>maintenance</html>",
@@ -79,6 +109,8 @@ BROKEN: list[Callable[[str], str]] = [
     lambda body: body.replace("85.31", "0").replace("0000", ""),
     lambda body: body[:-5],
     lambda body: body + " " * ANSWER_BYTES_MAX,
+    lambda _: "[" * (ANSWER_BYTES_MAX - 1),
+    lambda body: body[:-1] + ',"deep":' + '{"a":' * 10_000,
 ]
 
 
@@ -91,6 +123,15 @@ async def test_a_broken_answer_is_no_price(server: Server, name: str, change: in
     except RateSourceFailed:
         return
     assert found is None
+
+
+async def test_an_answer_that_is_nested_too_deep_fails_its_source_and_no_other(server: Server) -> None:
+    server.body = "[" * 10_000
+    rules = RateRules(sources_min=1, max_age=timedelta(minutes=5), band_basis_points=100)
+    async with open_sources(["kraken"], {"kraken": server.url}) as sources:
+        rates = MedianRates([*sources, Steady()], rules, {}, SystemClock())
+        rate = await rates.rate("LTC", "EUR")
+    assert (rate.value, rate.sources) == (parse_price("85.31"), ["steady 85.31"])
 
 
 @pytest.mark.parametrize("status", [301, 302, 403, 429, 502, 503])

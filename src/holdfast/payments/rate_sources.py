@@ -131,18 +131,25 @@ class HttpSource:
                     return None
                 if response.status != 200:
                     raise RateSourceFailed(f"{self.name}: HTTP {response.status}")
-                body = await response.content.read(ANSWER_BYTES_MAX + 1)
+                body = await self._body(response)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise RateSourceFailed(f"{self.name}: {type(error).__name__}") from None
         return self._read(body, symbol, currency)
 
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        """All of the answer, in however many pieces it comes; no more of it than an answer may have."""
+        body = b""
+        async for piece in response.content.iter_any():
+            body += piece
+            if len(body) > ANSWER_BYTES_MAX:
+                raise RateSourceFailed(f"{self.name}: the answer is too long")
+        return body
+
     def _read(self, body: bytes, symbol: str, currency: str) -> int | None:
-        if len(body) > ANSWER_BYTES_MAX:
-            raise RateSourceFailed(f"{self.name}: the answer is too long")
         try:
             answer = json.loads(body, parse_float=str, parse_int=str, parse_constant=str)
             found = self._adapter.find(answer, symbol, currency)
-        except (ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, StopIteration, RecursionError) as error:
             raise RateSourceFailed(f"{self.name}: {type(error).__name__} in its answer") from None
         if found is None:
             return None
