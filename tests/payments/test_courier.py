@@ -331,15 +331,36 @@ def test_waits_grow_and_differ() -> None:
         ("9" * 5000, 86_400),
         ("Sat, 21 Nov 2026 12:10:00 GMT", 600),
         ("Sat, 21 Nov 2036 12:10:00 GMT", 86_400),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", 86_400),
     ],
 )
 def test_a_shop_may_say_when_to_come_again_within_a_day(retry_after: str, seconds: int) -> None:
     assert wait_after(1, retry_after, NOON) == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize("retry_after", ["soon", "-5", "²", "Sat, 21 Nov 2026 11:00:00 GMT", "Sat, 99 Nov 2026"])
+IMPOSSIBLE_DATES = ["21 Nov 99999999999999999999 12:00:00 GMT", "21 Nov 2026 12:00:00 +99999999999999999",
+                    "21 Nov 2026 9999999999999999999:00:00", "21 Nov 2026 12:00:00 +9999"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "retry_after",
+    ["soon", "-5", "²", "²" * 5000, "-" + "9" * 5000, "Sat, 21 Nov 2026 11:00:00 GMT", "Mon, 1 Jan 0001 00:00:00 +2359",
+     "Sat, 99 Nov 2026", *IMPOSSIBLE_DATES],
+)  # fmt: skip
 def test_what_cannot_be_read_or_is_past_changes_no_wait(retry_after: str) -> None:
     assert wait_after(1, retry_after, NOON) <= timedelta(seconds=BACKOFF_SECONDS[0])
+
+
+@pytest.mark.parametrize("retry_after", ["9" * 5000, *IMPOSSIBLE_DATES])
+async def test_whatever_a_shop_says_about_when_to_come_again_its_delivery_is_given_up_in_time(
+    shop: Shop, receivers: list[Receiver], retry_after: str
+) -> None:
+    receivers[0].always, receivers[0].retry_after = 503, retry_after
+    one, _ = await endpoint(shop, receivers[0].url)
+    await happen(shop)
+    pass_time(shop, timedelta(hours=1))
+    async with Delivering(shop, give_up_after_hours=1):
+        await settled(shop, one, lambda each: each.event_type != "invoice.settled" or each.state == "given-up")
 
 
 @asynccontextmanager

@@ -263,9 +263,9 @@ def _told(retry_after: str, now: datetime) -> timedelta:
         return timedelta(seconds=min(int(retry_after), RETRY_AFTER_SECONDS_MAX))
     try:
         date = parsedate_to_datetime(retry_after)
-    except ValueError:
+        wait = date.replace(tzinfo=date.tzinfo or UTC) - now
+    except (ValueError, OverflowError):  # a year or an hour beyond what a date can be
         return timedelta()
-    wait = date.replace(tzinfo=date.tzinfo or UTC) - now
     return min(max(wait, timedelta()), timedelta(seconds=RETRY_AFTER_SECONDS_MAX))
 
 
