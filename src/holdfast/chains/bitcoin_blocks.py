@@ -109,13 +109,27 @@ def payments_in_transaction(raw: bytes, txid: str, scripts: Mapping[bytes, objec
     return [Payment(txid, *each, Origin.PAYMENT) for each in found]
 
 
+def transactions_in_block(raw: bytes) -> list[str]:
+    """The ids of a block's transactions, in their order. Raises `BytesMalformed` as `payments_in_block` does."""
+    try:
+        return [display(txid) for txid in _read_block(raw, {}, [])]
+    except IndexError:
+        raise BytesMalformed(f"a block of {len(raw)} bytes ends too early") from None
+
+
 def _payments_in_block(raw: bytes, scripts: Mapping[bytes, object]) -> list[Payment]:
+    payments: list[Payment] = []
+    _read_block(raw, scripts, payments)
+    return payments
+
+
+def _read_block(raw: bytes, scripts: Mapping[bytes, object], payments: list[Payment]) -> list[bytes]:
+    """The hashes of a block's transactions; what pays one of `scripts` goes into `payments`."""
     at = HEADER_BYTES
     if int.from_bytes(raw[0:4], "little") & _AUXPOW_VERSION_BIT and _has_auxpow(raw):
         at = _after_auxpow(raw, at)
     count, at = _varint(raw, at)
     txids: list[bytes] = []
-    payments: list[Payment] = []
     flags = 0
     for number in range(count):
         found: list[_Found] = []
@@ -128,7 +142,7 @@ def _payments_in_block(raw: bytes, scripts: Mapping[bytes, object]) -> list[Paym
         raise BytesMalformed(f"a block of {len(raw)} bytes has its last transaction end at {at}")
     if merkle_root(txids) != raw[36:68]:
         raise BytesMalformed("a block's transactions do not hash to its Merkle root")
-    return payments
+    return txids
 
 
 def merkle_root(txids: list[bytes]) -> bytes:

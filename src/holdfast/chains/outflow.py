@@ -1,0 +1,144 @@
+"""What is asked of a node about the float and about money going out; families implement `OutflowNode`.
+
+Several nodes stand behind one: they must agree about what is in a block, the lowest fee counts, an unexplained spend
+that one of them sees is one, and bytes are sent to all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from holdfast.chains.agreement import NodesMissing
+from holdfast.chains.port import Arrival, Header, NodesDisagree
+from holdfast.core.errors import HoldfastError, Unavailable
+
+T = TypeVar("T")
+
+
+class SendRefused(Unavailable):
+    """A node refused a signed transaction. Its reason says whether a higher fee, coin for gas or time will help."""
+
+    code = "send-refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Mined:
+    """A transaction that is in a block."""
+
+    transaction: str
+    is_reverted: bool = False
+    fee_units: int | None = None
+    """What it did cost; None where that follows from the transaction itself (Bitcoin family)."""
+    unpaid: tuple[int, ...] = ()
+    """Lines that moved nothing, by their number in the call (EVM)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeeRate:
+    """What the network asks now: units per 1,000 vbytes, or wei per gas as base fee and tip."""
+
+    per_kvb: int = 0
+    base_fee_wei: int = 0
+    priority_fee_wei: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the asker knows of its own spends."""
+
+    coins: tuple[str, ...] = ()
+    """Outpoints that nothing of ours spends (Bitcoin family)."""
+    owner: str = ""
+    """The float key's account (EVM)."""
+    next_nonce: int = 0
+
+
+class OutflowNode(Protocol):
+    """One node, or several that must agree."""
+
+    name: str
+
+    async def mined(self, header: Header, transactions: Sequence[str]) -> Sequence[Mined]:
+        """Which of these transactions are in this block, in their order. Raises what the node raises."""
+
+    async def funded(self, header: Header, address: str) -> Sequence[Arrival]:
+        """Coin that came to a float's contract in this block (EVM); nothing for families whose reader finds it all."""
+
+    async def unexplained(self, known: Known) -> Sequence[str]:
+        """Spends of the float that were not ours, in words; empty: none that the node knows of."""
+
+    async def median_time(self) -> int:
+        """Median time of the newest blocks, seconds since 1970; of the newest block where blocks come in seconds."""
+
+    async def fees(self) -> FeeRate:
+        """What the network asks now."""
+
+    async def send(self, raw: bytes) -> None:
+        """Hand over signed bytes; what it knows already is no error. Raises `SendRefused`, `NodeUnreachable`."""
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
+class AgreeingOutflows:
+    """All of these nodes as one `OutflowNode`."""
+
+    def __init__(self, nodes: Sequence[OutflowNode]) -> None:
+        """Raises `NodesMissing` for none."""
+        if not nodes:
+            raise NodesMissing
+        self._nodes = tuple(nodes)
+        self.name = " and ".join(node.name for node in nodes)
+
+    async def mined(self, header: Header, transactions: Sequence[str]) -> Sequence[Mined]:
+        """See `OutflowNode`. Raises `NodesDisagree`."""
+        return self._same(await self._all(lambda node: node.mined(header, transactions)), header)
+
+    async def funded(self, header: Header, address: str) -> Sequence[Arrival]:
+        """See `OutflowNode`. Raises `NodesDisagree`."""
+        return self._same(await self._all(lambda node: node.funded(header, address)), header)
+
+    async def unexplained(self, known: Known) -> Sequence[str]:
+        """What any of them sees."""
+        found = await self._all(lambda node: node.unexplained(known))
+        return list(dict.fromkeys(each for one in found for each in one))
+
+    async def median_time(self) -> int:
+        """The earliest: time that one node has not seen has not passed."""
+        return min(await self._all(lambda node: node.median_time()))
+
+    async def fees(self) -> FeeRate:
+        """The lowest of each: a lying node can make us wait, not pay."""
+        rates = await self._all(lambda node: node.fees())
+        return FeeRate(
+            min(rate.per_kvb for rate in rates),
+            min(rate.base_fee_wei for rate in rates),
+            min(rate.priority_fee_wei for rate in rates),
+        )
+
+    async def send(self, raw: bytes) -> None:
+        """To all; one that takes it is enough. Raises the first error where none does."""
+        answers = await asyncio.gather(*(node.send(raw) for node in self._nodes), return_exceptions=True)
+        errors = [answer for answer in answers if isinstance(answer, BaseException)]
+        for error in errors:
+            if not isinstance(error, HoldfastError):
+                raise error
+        if len(errors) == len(answers):
+            raise errors[0]
+
+    async def close(self) -> None:
+        """Close the connections of all."""
+        await self._all(lambda node: node.close())
+
+    def _same(self, answers: Sequence[Sequence[T]], header: Header) -> Sequence[T]:
+        for number, answer in enumerate(answers):
+            if list(answer) != list(answers[0]):
+                names = f"{self._nodes[0].name} and {self._nodes[number].name}"
+                raise NodesDisagree(f"{names} differ about what went out in block {header.hash}")
+        return answers[0]
+
+    async def _all(self, ask: Callable[[OutflowNode], Awaitable[T]]) -> list[T]:
+        return list(await asyncio.gather(*(ask(node) for node in self._nodes)))
