@@ -10,6 +10,7 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,19 @@ from typer.core import TyperCommand, TyperGroup
 
 import holdfast
 from holdfast.core.errors import HoldfastError
-from holdfast.core.states import DEPOSIT_MOVES, INVOICE_MOVES, DepositState, InvoiceReason, InvoiceState
+from holdfast.core.states import (
+    DEPOSIT_MOVES,
+    INVOICE_MOVES,
+    LINE_MOVES,
+    PAYOUT_MOVES,
+    STANDING_ORDER_MOVES,
+    DepositState,
+    InvoiceReason,
+    InvoiceState,
+    LineState,
+    PayoutState,
+    StandingOrderState,
+)
 from holdfast.faces.api.problems import status_of
 from holdfast.faces.cli.main import app
 from holdfast.faces.cli.terminal import Exit
@@ -68,7 +81,7 @@ def errors_page() -> Iterator[str]:
         yield f"`{error.__name__}` ({room(error)}; a {kind}). HTTP {status.value}. {again}\n"
 
 
-def moves(title: str, states: type[InvoiceState | DepositState], table: Mapping[Any, frozenset[Any]]) -> Iterator[str]:
+def moves(title: str, states: type[StrEnum], table: Mapping[Any, frozenset[Any]]) -> Iterator[str]:
     """One table of transitions."""
     yield f"## {title}\n\n| from | may become |\n|---|---|"
     for state in states:
@@ -79,11 +92,14 @@ def moves(title: str, states: type[InvoiceState | DepositState], table: Mapping[
 
 def states_page() -> Iterator[str]:
     """Every state and every way between two of them."""
-    yield "# States\n\n*Which question this page answers: what can become of an invoice or a deposit?*\n"
+    yield "# States\n\n*Which question this page answers: what can become of an invoice, a deposit or a payout?*\n"
     yield "A transition that is not in these tables cannot be made: the tables are the code (`core/states.py`).\n"
     yield from moves("Invoice", InvoiceState, INVOICE_MOVES)
     yield "Reasons, beside the state: " + ", ".join(f"`{reason.value}`" for reason in InvoiceReason) + ".\n"
     yield from moves("Deposit", DepositState, DEPOSIT_MOVES)
+    yield from moves("Payout", PayoutState, PAYOUT_MOVES)
+    yield from moves("A payout's line", LineState, LINE_MOVES)
+    yield from moves("Standing order", StandingOrderState, STANDING_ORDER_MOVES)
 
 
 def default_of(entry: msgspec.structs.FieldInfo) -> str:

@@ -19,7 +19,8 @@ class AccountMalformed(BadInput):
 
 
 class AccountKind(StrEnum):
-    """What an account stands for. `merchant` and `unattributed` may never be debited below zero."""
+    """What an account stands for. `merchant`, `payable`, `claim` and `unattributed` are somebody's own and may never be
+    debited below zero; the others say what chains show, or what is owed."""
 
     VAULT = "vault"
     """What lies on the vault's addresses. Debits are what came in."""
@@ -31,6 +32,16 @@ class AccountKind(StrEnum):
     """The operator's tariffs."""
     UNATTRIBUTED = "unattributed"
     """Arrived in the vault, and nobody's until a person has decided."""
+    PAYABLE = "payable"
+    """What a merchant has ordered out and is not paid yet: his fee with it."""
+    CLAIM = "claim"
+    """What the vault owes the company, for payouts that the float has paid."""
+    FLOAT = "float"
+    """What lies at the float. Debits are what came in."""
+    COMPANY = "company"
+    """The company's own: behind the float, and behind what merchants owe."""
+    DEFICIT = "deficit"
+    """What the vault lacks beyond the claim. Debits are what the company must fill."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ DEPOSITS = Counter(
     "holdfast_deposits", "Deposits, by the state they came into.", ["network", "state"], registry=REGISTRY
 )
 INVOICES = Counter("holdfast_invoices", "Invoices, by the state they came into.", ["state"], registry=REGISTRY)
+PAYOUTS = Counter("holdfast_payouts", "Payouts, by the state they came into.", ["state"], registry=REGISTRY)
 ATTENTION_OPEN = Gauge("holdfast_attention_open", "Things that wait for a person.", ["reason"], registry=REGISTRY)
 DELIVERIES = Counter("holdfast_deliveries", "Attempts to deliver a webhook.", ["outcome"], registry=REGISTRY)
 DELIVERIES_WAITING = Gauge("holdfast_deliveries_waiting", "Webhooks not delivered yet.", registry=REGISTRY)
