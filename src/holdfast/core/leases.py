@@ -16,6 +16,9 @@ from holdfast.core.quorum import is_signed, tagged
 
 LEASE_TAG = b"holdfast lease 1\0"
 REQUEST_TAG = b"holdfast lease request 1\0"
+FETCH_TAG = b"holdfast journal fetch 1\0"
+ENTRIES_MAX = 20_000
+"""Entries in one answer to a fetch."""
 LINE_BYTES_MAX = 64_000_000
 
 
@@ -97,6 +100,13 @@ class LeaseRefused(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     head: str
 
 
+class Fetched(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The watchtower's answer to a signer that fetches its journal back: entries after the one it named."""
+
+    entries: tuple[StoredEntry, ...]
+    """None: there are no more."""
+
+
 class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The watchtower's answer to a freeze or thaw: what is frozen now."""
 
@@ -108,6 +118,11 @@ class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def request_message(ask: Ask) -> bytes:
     """What the journal key signs."""
     return tagged(REQUEST_TAG, canonical.write(ask))
+
+
+def fetch_message(ask: Ask) -> bytes:
+    """What the journal key signs to get its journal back: entries after `ask.after`."""
+    return tagged(FETCH_TAG, canonical.write(ask))
 
 
 def lease_message(lease: Lease) -> bytes:

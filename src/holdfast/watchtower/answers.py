@@ -14,7 +14,16 @@ from msgspec import UNSET, UnsetType
 
 from holdfast.core.errors import HoldfastError, NotPermitted
 from holdfast.core.journal import StoredEntry
-from holdfast.core.leases import Ask, Frozen, LeaseRefused, LeaseRequest, SignedLease
+from holdfast.core.leases import (
+    ENTRIES_MAX,
+    Ask,
+    Fetched,
+    Frozen,
+    LeaseRefused,
+    LeaseRequest,
+    SignedLease,
+    fetch_message,
+)
 from holdfast.core.orders import EVERYTHING, FREEZE_TAG, Freeze, SignedOrder, SignedWord, Thaw, read_word
 from holdfast.core.quorum import is_signed, tagged
 from holdfast.watchtower import leases
@@ -41,13 +50,14 @@ class WordRefused(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     detail: str
 
 
-Answer = SignedLease | LeaseRefused | Frozen | WordRefused
+Answer = SignedLease | LeaseRefused | Fetched | Frozen | WordRefused
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request: for a lease (`ask`, `entries`, `signature`), to freeze, or to thaw."""
+    """A request: for a lease (`ask`, `entries`, `signature`), to fetch the journal back, to freeze, or to thaw."""
 
     ask: Ask | UnsetType = UNSET
+    fetch: Ask | UnsetType = UNSET
     entries: tuple[StoredEntry, ...] = ()
     signature: str = ""
     freeze: SignedWord | UnsetType = UNSET
@@ -79,6 +89,8 @@ class Tower:
                 return self._thaw(request.thaw)
         except HoldfastError as error:
             return WordRefused(error.code, error.detail)
+        if not isinstance(request.fetch, UnsetType):
+            return self._fetch(request.fetch, request.signature)
         if isinstance(request.ask, UnsetType):
             return LeaseRefused("unreadable", 0, "")
         return self._lease(LeaseRequest(request.ask, request.entries, request.signature))
@@ -98,6 +110,11 @@ class Tower:
             return LeaseRefused(why, standing.head.seq, standing.head.hash)
         lease = leases.grant(request.ask, standing, frozen, self.lease_milliseconds, now_ms // 1_000)
         return leases.sign(lease, self.key)
+
+    def _fetch(self, ask: Ask, signature: str) -> Fetched | LeaseRefused:
+        if not leases.is_by(self.store.standing.journal_key, signature, ask, fetch_message):
+            return LeaseRefused("request-unsigned", 0, "")
+        return Fetched(tuple(self.store.entries(ask.after, ENTRIES_MAX)))
 
     def _freeze(self, word: SignedWord) -> Frozen:
         freeze = read_word(word.document.encode(), Freeze)

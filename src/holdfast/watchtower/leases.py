@@ -5,6 +5,7 @@ It compares the signer's journal with the one held here; it never decides whethe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,7 +22,7 @@ from holdfast.core.leases import (
     request_message,
 )
 from holdfast.core.quorum import is_signed
-from holdfast.watchtower.standing import GenesisUnknown, HashAt, OrderNotAllowed, Standing, after, unleased
+from holdfast.watchtower.standing import GenesisUnknown, HashAt, OrderNotAllowed, Standing, following, unleased
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def examine(request: LeaseRequest, standing: Standing, own: Own, hash_at: HashAt
     known = standing if standing.quorum is not None else _first(request, own)
     if isinstance(known, LeaseRefused):
         return known
-    if not _is_by(known.journal_key, request):
+    if not is_by(known.journal_key, request.signature, ask, request_message):
         return LeaseRefused("request-unsigned", *_UNTOLD)
     if ask.after > head.seq:
         return LeaseRefused("entries-missing", head.seq, head.hash)
@@ -55,6 +56,14 @@ def examine(request: LeaseRequest, standing: Standing, own: Own, hash_at: HashAt
     if (refused := _compare(ask, request.entries, head, hash_at)) is not None:
         return LeaseRefused(refused, head.seq, head.hash)
     return _follow(request, standing, own, hash_at)
+
+
+def is_by(journal_key: str, signature: str, ask: Ask, message: Callable[[Ask], bytes]) -> bool:
+    """Whether the journal key signed what this request says."""
+    try:
+        return is_signed(journal_key, signature, message(ask))
+    except DocumentNotCanonical:
+        return False
 
 
 def withheld(standing: Standing, own: Own) -> str | None:
@@ -87,20 +96,12 @@ _UNTOLD = (0, Head().hash)
 """What strangers learn of the head."""
 
 
-def _is_by(journal_key: str, request: LeaseRequest) -> bool:
-    try:
-        message = request_message(request.ask)
-    except DocumentNotCanonical:
-        return False
-    return is_signed(journal_key, request.signature, message)
-
-
 def _first(request: LeaseRequest, own: Own) -> Standing | LeaseRefused:
     """Where nothing is held yet: what the request's own first entry says."""
     if request.ask.after > 0 or not request.entries:
         return LeaseRefused("entries-missing", *_UNTOLD)
     try:
-        return after(Standing(), read_entries(Head(), request.entries[:1]), own.root_fingerprint, lambda _: "")
+        return following(Standing(), read_entries(Head(), request.entries[:1]), own.root_fingerprint, lambda _: "")
     except (JournalBroken, GenesisUnknown, OrderNotAllowed):
         return LeaseRefused("genesis-unknown", *_UNTOLD)
 
@@ -127,7 +128,7 @@ def _follow(request: LeaseRequest, standing: Standing, own: Own, hash_at: HashAt
 
     try:
         entries = read_entries(head, news)
-        new = after(standing, entries, own.root_fingerprint, known)
+        new = following(standing, entries, own.root_fingerprint, known)
     except (JournalBroken, OrderNotAllowed):
         return LeaseRefused("journal-broken", head.seq, head.hash)
     if new.head.hash != request.ask.head:

@@ -15,7 +15,7 @@ from typing import assert_never
 
 import msgspec
 
-from holdfast.core.leases import Frozen, LeaseRefused, SignedLease
+from holdfast.core.leases import Fetched, Frozen, LeaseRefused, SignedLease
 from holdfast.watchtower.answers import Answer, Tower, WordRefused
 
 Log = Callable[..., None]
@@ -41,14 +41,18 @@ class Server:
     broken: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the store failed: nothing in memory can be trusted any more."""
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _silent: dict[asyncio.StreamWriter, None] = field(default_factory=dict)
-    """Open connections, the one that was heard longest ago first."""
+    _open: dict[asyncio.StreamWriter, None] = field(default_factory=dict)
+    """Connections, the one that was heard longest ago first."""
+    _tasks: set[asyncio.Task[object]] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, until it ends, errs or is too slow."""
-        while len(self._silent) >= self.bounds.connections:
-            self._drop(next(iter(self._silent)))
-        self._silent[writer] = None
+        while len(self._open) >= self.bounds.connections:
+            self._drop(next(iter(self._open)))
+        self._open[writer] = None
+        if (task := asyncio.current_task()) is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         try:
             await self._answer_all(reader, writer)
         except (TimeoutError, ConnectionError, asyncio.IncompleteReadError):
@@ -59,7 +63,7 @@ class Server:
             self.log("store_failed", level="error", detail=str(error))
             self.broken.set()
         finally:
-            self._silent.pop(writer, None)
+            self._open.pop(writer, None)
             writer.close()
             with suppress(ConnectionError):
                 await writer.wait_closed()
@@ -71,20 +75,21 @@ class Server:
             async with self._lock:
                 answer = await asyncio.to_thread(self.tower.answer, line)
             self._tell(answer)
-            if writer in self._silent:  # else it has made room meanwhile
-                del self._silent[writer]
-                self._silent[writer] = None
+            if writer in self._open:  # else it has made room meanwhile
+                del self._open[writer]
+                self._open[writer] = None
             async with asyncio.timeout(self.bounds.request_seconds):
                 writer.write(msgspec.json.encode(answer) + b"\n")
                 await writer.drain()
 
-    def drop_all(self) -> None:
-        """End every connection."""
-        while self._silent:
-            self._drop(next(iter(self._silent)))
+    async def drop_all(self) -> None:
+        """End every connection, once the request that is being answered is on the disk."""
+        while self._open:
+            self._drop(next(iter(self._open)))
+        await asyncio.gather(*self._tasks)
 
     def _drop(self, writer: asyncio.StreamWriter) -> None:
-        del self._silent[writer]
+        del self._open[writer]
         writer.transport.abort()
 
     def _tell(self, answer: Answer) -> None:
@@ -93,6 +98,8 @@ class Server:
                 self.log("refused", level="warning", **msgspec.structs.asdict(answer))
             case Frozen():
                 self.log("frozen_now", level="warning", scopes=answer.frozen, is_news=answer.is_news)
+            case Fetched():
+                self.log("journal_fetched", entries=len(answer.entries))
             case SignedLease():
                 pass  # several a second
             case _ as never:
@@ -107,5 +114,5 @@ async def listening(server: Server, host: str, port: int) -> AsyncIterator[tuple
         yield socket.sockets[0].getsockname()[:2]
     finally:
         socket.close()
-        server.drop_all()
+        await server.drop_all()
         await socket.wait_closed()

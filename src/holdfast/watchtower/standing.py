@@ -79,7 +79,7 @@ class Standing:
     """The newest entry with a signature for which no lease can have been granted here."""
 
 
-def after(standing: Standing, entries: Iterable[Entry], root_fingerprint: str, hash_at: HashAt) -> Standing:
+def following(standing: Standing, entries: Iterable[Entry], root_fingerprint: str, hash_at: HashAt) -> Standing:
     """The standing once these entries follow. Raises `GenesisUnknown`, `OrderNotAllowed`."""
     for entry in entries:
         match entry.body:

@@ -29,7 +29,7 @@ from holdfast.core.journal import (
     read_entries,
 )
 from holdfast.core.orders import Freeze, SignedOrder, SignedWord, Thaw, read_order
-from holdfast.watchtower.standing import WEIGHTY, GoOn, Standing, Stop, after, frozen_scopes
+from holdfast.watchtower.standing import WEIGHTY, GoOn, Standing, Stop, following, frozen_scopes
 
 SIGNER, WATCHTOWER = "signer", "watchtower"
 """Who stopped a scope, where it was no person."""
@@ -88,6 +88,13 @@ class Store:
         """The hash of an entry that is held."""
         ((found,),) = self._db.execute("SELECT hash FROM entries WHERE seq = ?", (seq,))
         return str(found)
+
+    def entries(self, after: int, count_max: int) -> list[StoredEntry]:
+        """Entries behind `after`, oldest first."""
+        rows = self._db.execute(
+            "SELECT document, hash FROM entries WHERE seq > ? ORDER BY seq LIMIT ?", (after, count_max)
+        )
+        return [StoredEntry(*row) for row in rows]
 
     def take(self, entries: list[Entry], standing: Standing, now_ms: int) -> None:
         """Keep these entries and whatever they stop and thaw, in their order; all of it or nothing."""
@@ -160,7 +167,7 @@ class Store:
             stored, head = StoredEntry(document, hash_), standing.head
             # Inside a string the quotes would be escaped, so a mark is found where the kind stands and nowhere else.
             if any(mark in document for mark in _MARKS):
-                standing = after(standing, read_entries(head, [stored]), root_fingerprint, self.hash_at)
+                standing = following(standing, read_entries(head, [stored]), root_fingerprint, self.hash_at)
             elif seq != head.seq + 1 or hash_ != entry_hash(head.hash, document.encode()):
                 raise JournalBroken(f"entry {seq} does not follow from entry {head.seq}")
             standing = replace(standing, head=Head(seq, hash_))
