@@ -306,6 +306,15 @@ def test_any_bytes_are_refused_by_name(junk: bytes):
             read(data, LITECOIN, DESCRIPTOR)
 
 
+@pytest.mark.parametrize("said", [b"", b"\x01\xfb\x04\x02\x00\x00\x00" + b"\x01\x04\x01\x01" + b"\x01\x05\x01\x00"])
+def test_a_psbt_without_its_transaction_inside_is_refused(said: bytes):
+    """Version 2 (BIP 370) names inputs one by one; here it forgets to."""
+    data = b"psbt\xff" + said + b"\0" * 3
+    for reading in (lambda: read(data, LITECOIN, DESCRIPTOR), lambda: with_signatures(DRAFT, data)):
+        with pytest.raises(PsbtMalformed):
+            reading()
+
+
 def test_a_file_that_is_far_too_large_is_not_parsed():
     with pytest.raises(PsbtMalformed, match="more than"):
         read(b"psbt\xff" + bytes(psbt.PSBT_BYTES_MAX), LITECOIN, DESCRIPTOR)

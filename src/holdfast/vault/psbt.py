@@ -82,7 +82,8 @@ class Draft:
     @property
     def digest(self) -> Digest:
         """What the checking machine and the signing device both show: it stands for the PSBT without signatures."""
-        return Digest(hashlib.sha256(_TAG + self.spend.network.id.encode() + b"\0" + _write(self.spend)).hexdigest())
+        unsigned = write(replace(self, signatures=((),) * len(self.spend.inputs)))
+        return Digest(hashlib.sha256(_TAG + self.spend.network.id.encode() + b"\0" + unsigned).hexdigest())
 
     @property
     def signed_by(self) -> tuple[str, ...]:
@@ -110,7 +111,11 @@ def draft_of(spend: VaultSpend) -> Draft:
 
 def write(draft: Draft) -> bytes:
     """The draft as a PSBT: with every officer's derivation path, as devices need it to know inputs and change."""
-    return _write(draft.spend, draft.signatures)
+    psbt = _psbt(draft.spend)
+    for scope, has in zip(psbt.inputs, draft.signatures, strict=True):
+        for point, one in has:
+            scope.partial_sigs[ec.PublicKey.parse(point)] = one
+    return bytes(psbt.serialize())
 
 
 def read(data: bytes, network: BitcoinNetwork, descriptor: str) -> Draft:
@@ -231,14 +236,6 @@ def _place(scope: InputScope | OutputScope, vault: VaultDescriptor, place: Place
         steps = [*_path(key), int(place.branch), place.index]
         origin = DerivationPath(bytes.fromhex(key.fingerprint), steps)
         scope.bip32_derivations[ec.PublicKey.parse(key.point(place))] = origin
-
-
-def _write(spend: VaultSpend, signatures: Signatures | None = None) -> bytes:
-    psbt = _psbt(spend)
-    for scope, has in zip(psbt.inputs, signatures or [], strict=signatures is not None):
-        for point, one in has:
-            scope.partial_sigs[ec.PublicKey.parse(point)] = one
-    return bytes(psbt.serialize())
 
 
 def _parse(data: bytes) -> PSBT:
