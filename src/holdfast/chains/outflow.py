@@ -7,13 +7,14 @@ that one of them sees is one, and bytes are sent to all.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from holdfast.chains.agreement import NodesMissing
 from holdfast.chains.port import Arrival, Header, NodesDisagree
 from holdfast.core.errors import HoldfastError, Unavailable
+from holdfast.core.money import Asset, AssetId
 
 T = TypeVar("T")
 
@@ -54,12 +55,88 @@ class Known:
     owner: str = ""
     """The float key's account (EVM)."""
     next_nonce: int = 0
+    """The first nonce of `owner` for which nothing was signed."""
+    transactions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Every version of our transactions that are not final, and the outpoints that each spends (Bitcoin family)."""
+    nonces: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    """Nonces of `owner` whose transaction is not final, and every version that was signed for each (EVM)."""
+    height: int = 0
+    """All of `coins` that `transactions` do not make were in blocks up to here: a node that is behind knows nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to look for in a block, or at its end."""
+
+    addresses: frozenset[str] = frozenset()
+    """Our own, in the family's canonical form: the float's; of EVM also accounts that pay gas."""
+    tokens: Mapping[str, Asset] = field(default_factory=dict)
+    """Listed token contracts, lower case, and their assets (EVM)."""
+    transactions: frozenset[str] = frozenset()
+    outpoints: frozenset[str] = frozenset()
+    """Whose spender is to be named (Bitcoin family)."""
+    senders: frozenset[str] = frozenset()
+    """Accounts whose every transaction is to be named (EVM)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a transaction took: an outpoint, or `address:nonce` of an account."""
+
+    source: str
+    transaction: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutflowBlock:
+    """A block and what in it concerns the float, each in chain order."""
+
+    header: Header
+    funded: tuple[Arrival, ...] = ()
+    """What arrived at wanted addresses, the change of our own transactions too. Of EVM: by the logs of the float's
+    contract and of listed tokens, so coin that came without running the contract is not in it."""
+    mined: tuple[Mined, ...] = ()
+    spent: tuple[Spent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What lies somewhere at the end of a node's newest block."""
+
+    tip: Header
+    units: Mapping[tuple[str, AssetId], int] = field(default_factory=dict)
+    """By address and asset; of the Bitcoin family the wanted outpoints that lie there in blocks."""
+    confirmations: Mapping[str, int] = field(default_factory=dict)
+    """Of each wanted outpoint that is unspent; 0: it waits for a block (Bitcoin family)."""
+    nonces: Mapping[str, int] = field(default_factory=dict)
+    """How many transactions each of the wanted senders has in blocks (EVM)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a transaction is, as far as a node can tell: waiting, in a block, or neither: unknown."""
+
+    is_waiting: bool = False
+    block: Header | None = None
 
 
 class OutflowNode(Protocol):
     """One node, or several that must agree."""
 
     name: str
+
+    async def tip(self) -> Header:
+        """The newest block. Raises `NodeUnreachable`, `NodeAnswerMalformed`, `NodeOnWrongNetwork`, `NodesDisagree`."""
+
+    async def block(self, height: int, wanted: Wanted) -> OutflowBlock:
+        """What concerns the float in the block that is at this height now. Raises `NodeBlockGone` above the tip."""
+
+    async def holding(self, wanted: Wanted) -> Holding:
+        """What lies at these addresses and outpoints now."""
+
+    async def status(self, transaction: str, outputs: int = 1) -> Status:
+        """Where a transaction is. In the Bitcoin family it is found in a block by an unspent one of its first
+        `outputs` outputs: without an index a node cannot name more; `block` finds it always."""
 
     async def mined(self, header: Header, transactions: Sequence[str]) -> Sequence[Mined]:
         """Which of these transactions are in this block, in their order. Raises what the node raises."""
