@@ -26,7 +26,7 @@ from holdfast.runtime.config_errors import (
     SettingUnknown,
 )
 from holdfast.runtime.secret_files import check_secret
-from holdfast.runtime.settings import FloatSettings, NetworkSettings, NodeSettings, Settings
+from holdfast.runtime.settings import FeePayer, FloatSettings, NetworkSettings, NodeSettings, Settings
 from holdfast.runtime.toml_lines import SettingPath, Source
 
 _PAIR = re.compile(r"[A-Za-z0-9.]{1,16}/[A-Z]{3}")
@@ -40,6 +40,7 @@ def check(source: Source, settings: Settings) -> None:
     _check_api(source, settings)
     _check_ports(source, settings)
     _check_rates(source, settings)
+    _check_payout_fees(source, settings)
     for name, network in settings.networks.items():
         _check_network(source, ("networks", name), network)
 
@@ -125,6 +126,19 @@ def _check_rates(source: Source, settings: Settings) -> None:
             raise SettingMalformed(f'{at}: expected a decimal number above 0 of at most 12 places, as in "85.00"')
 
 
+def _check_payout_fees(source: Source, settings: Settings) -> None:
+    is_merchants = settings.payouts.fee is FeePayer.MERCHANT
+    for name, network in settings.networks.items():
+        at: SettingPath = ("networks", name, "payout_fees")
+        if network.payout_fees and not is_merchants:
+            raise SettingsContradict(f"{source.where(at)}: merchants pay none while `payouts.fee` is `company`")
+        missing = {asset.symbol for asset in network.assets.values()} - set(network.payout_fees)
+        if is_merchants and missing:
+            raise SettingMissing(
+                f"{source.where(('networks', name))}: add `payout_fees` for {', '.join(sorted(missing))}"
+            )
+
+
 def _check_network(source: Source, at: SettingPath, settings: NetworkSettings) -> None:
     if (settings.chain_id is None) != (settings.symbol is None):
         raise SettingsContradict(f"{source.where(at)}: a network of your own needs both `chain_id` and `symbol`")
@@ -169,9 +183,12 @@ def _check_confirmations(source: Source, at: SettingPath, settings: NetworkSetti
 
 def _check_minimums(source: Source, at: SettingPath, settings: NetworkSettings) -> None:
     decimals = {asset.symbol: asset.decimals for asset in settings.assets.values()}
-    for symbol, text in settings.minimum_deposits.items():
-        where = source.where((*at, "minimum_deposits", symbol))
-        _amount(where, text, decimals, symbol)
+    amounts = [(("minimum_deposits", symbol), text) for symbol, text in settings.minimum_deposits.items()]
+    amounts += [(("standing_minimums", symbol), text) for symbol, text in settings.standing_minimums.items()]
+    for symbol, fee in settings.payout_fees.items():
+        amounts += [(("payout_fees", symbol), text) for text in (fee.payout, fee.line)]
+    for inside, text in amounts:
+        _amount(source.where((*at, *inside)), text, decimals, inside[-1])
 
 
 def _ascending(where: str, below: str, before: int) -> int:

@@ -159,6 +159,13 @@ class ConfirmationRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = None
 
 
+class PayoutFee(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a merchant pays for a payout: `LTC = { payout = "0.0004", line = "0.0001" }`."""
+
+    payout: Annotated[str, Meta(description="For each payout, in whole coins of its asset.")]
+    line: Annotated[str, Meta(description="And for each of its lines.")] = "0"
+
+
 class TokenSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One listed ERC-20 token. Contracts that are not listed are nothing, whatever they call themselves."""
 
@@ -194,6 +201,17 @@ class NetworkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Meta(
             description='Least deposit that is credited, as in `"LTC" = "0.0005"`: smaller ones cost more to spend '
             "than they are worth. They are shown."
+        ),
+    ] = {}
+    payout_fees: Annotated[
+        dict[str, PayoutFee],
+        Meta(description='Where merchants pay for payouts: the fee by asset, as in `LTC = { payout = "0.0004" }`.'),
+    ] = {}
+    standing_minimums: Annotated[
+        dict[str, str],
+        Meta(
+            description='Least that a standing order pays in a slot, as in `"LTC" = "0.01"`; else ten times its fee, '
+            "and no less than the least deposit."
         ),
     ] = {}
     poll_milliseconds: Annotated[
@@ -248,6 +266,25 @@ class NetworkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def is_bitcoin(self) -> bool:
         """Whether it is of the Bitcoin family."""
         return isinstance(self.network, BitcoinNetwork)
+
+
+class FeePayer(StrEnum):
+    """Who pays for payouts."""
+
+    MERCHANT = "merchant"
+    COMPANY = "company"
+
+
+class PayoutsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What payouts cost."""
+
+    fee: Annotated[
+        FeePayer,
+        Meta(
+            description="Who pays for payouts: `company`, or `merchant`, for the fixed `payout_fees` of each network. "
+            "What networks take is the company's to pay either way."
+        ),
+    ] = FeePayer.COMPANY
 
 
 class RatesSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -316,6 +353,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     broadcaster: BroadcasterSettings = BroadcasterSettings()
     signer: SignerSettings = SignerSettings()
     networks: dict[str, NetworkSettings]
+    payouts: PayoutsSettings = PayoutsSettings()
     rates: RatesSettings = RatesSettings()
     webhooks: WebhooksSettings = WebhooksSettings()
     logs: LogsSettings = LogsSettings()
@@ -334,6 +372,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "broadcaster": BroadcasterSettings,
     "signer": SignerSettings,
     "networks.<name>": NetworkSettings,
+    "payouts": PayoutsSettings,
     "rates": RatesSettings,
     "webhooks": WebhooksSettings,
     "logs": LogsSettings,
