@@ -149,13 +149,31 @@ async def taken(conn: AsyncConnection[Any], kind: DocumentKind, by_digest: Mappi
         )
 
 
+async def certificates_taken(conn: AsyncConnection[Any], by_digest: Mapping[str, int]) -> None:
+    """Entries of the journal took these certificates: SHA-256 of the document, and the entry's number."""
+    if by_digest:
+        await conn.execute(
+            """
+            UPDATE payments.certificates SET journal_seq = given.seq
+            FROM unnest(%s::text[], %s::bigint[]) AS given (sha256, seq)
+            WHERE certificates.sha256 = given.sha256 AND journal_seq IS NULL
+            """,
+            (list(by_digest), list(by_digest.values())),
+        )
+
+
+def digest_of(document: str) -> str:
+    """How a signed document is named: SHA-256 of its bytes, hex."""
+    return hashlib.sha256(document.encode()).hexdigest()
+
+
 async def _put(  # noqa: PLR0913  a row's columns
     conn: AsyncConnection[Any], kind: DocumentKind, document: str, signatures: Sequence[Signature],
     merchant_id: str | None, handed: Handed,
 ) -> SignerDocument:  # fmt: skip
     """Keep it; the same again stays as it was first handed in."""
     wire = Jsonb(msgspec.to_builtins(list(signatures)))
-    digest = hashlib.sha256(document.encode()).hexdigest()
+    digest = digest_of(document)
     async with conn.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
             """

@@ -57,6 +57,15 @@ class MinedHint(Struct, frozen=True, forbid_unknown_fields=True):
     height: int
 
 
+class FlushHint(Struct, frozen=True, forbid_unknown_fields=True):
+    """These deposit addresses hold something that a flush would bring to the vault (EVM)."""
+
+    network: str
+    indexes: tuple[int, ...]
+    tokens: tuple[str, ...]
+    """Contracts; the zero address stands for the coin."""
+
+
 class WorkAnswer(Struct, frozen=True, forbid_unknown_fields=True):
     """All that waits for the signer, oldest first, at most so many of each kind."""
 
@@ -73,6 +82,12 @@ class WorkAnswer(Struct, frozen=True, forbid_unknown_fields=True):
     deposits: list[DepositHint]
     fundings: list[FundingHint]
     mined: list[MinedHint]
+    flushes: list[FlushHint]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits."""
+        return not any(getattr(self, name) for name in self.__struct_fields__ if name not in ("version", "journal_seq"))
 
 
 class Waiting(Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,7 +95,7 @@ class Waiting(Struct, frozen=True, forbid_unknown_fields=True):
 
     payout: str
     rule: str
-    detail: str
+    detail: str = ""
 
 
 class JournalPost(Struct, frozen=True, forbid_unknown_fields=True):

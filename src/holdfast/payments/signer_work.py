@@ -17,7 +17,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from holdfast.core.orders import SignedOrder, SignedWord
 from holdfast.core.quorum import Signature
-from holdfast.payments import signer_documents
+from holdfast.payments import payouts, signer_documents
 from holdfast.payments.hints import HintKind
 from holdfast.payments.rows import there
 from holdfast.payments.signer_documents import DocumentKind, SignerDocument
@@ -25,6 +25,7 @@ from holdfast.payments.signer_messages import (
     DepositHint,
     FundingHint,
     MinedHint,
+    OrderedPayout,
     SignedDocument,
     WorkAnswer,
 )
@@ -59,10 +60,11 @@ async def read_work(conn: AsyncConnection[Any]) -> WorkAnswer:
             orders=[SignedOrder(one.document, tuple(one.signatures)) for one in orders],
             vetoes=[_word(one) for one in vetoes],
             recoveries=[_word(one) for one in recoveries],
-            payouts=[],
+            payouts=await _payouts(conn),
             deposits=await _deposits(conn),
             fundings=await _fundings(conn),
             mined=await _mined(conn),
+            flushes=[],
         )
 
 
@@ -113,6 +115,14 @@ async def _certificates(conn: AsyncConnection[Any]) -> list[SignedDocument]:
     return [
         SignedDocument(bytes(document).decode(), tuple(convert(signatures, list[Signature])))
         for document, signatures in await cursor.fetchall()
+    ]
+
+
+async def _payouts(conn: AsyncConnection[Any]) -> list[OrderedPayout]:
+    """Payouts that no entry has accepted or refused."""
+    return [
+        OrderedPayout(one.key, one.intent, one.approvals, one.slot, str(one.slot_units))
+        for one in await payouts.waiting_for_signer(conn, ITEMS_MAX)
     ]
 
 

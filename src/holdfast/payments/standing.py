@@ -81,6 +81,18 @@ class AttentionReason(StrEnum):
     """A webhook could not be delivered for days and is not tried any more."""
     WEBHOOK_ENDPOINT_GONE = "webhook-endpoint-gone"
     """An endpoint answered that it is gone, and gets nothing any more."""
+    SIGNER_STOPPED = "signer-stopped"
+    """The signer stopped itself in a scope; only a quorum's thaw lets it go on."""
+    JOURNAL_FORKED = "journal-forked"
+    """The signer told a second history."""
+    JOURNAL_CONTRADICTED = "journal-contradicted"
+    """The signer's journal says of a payout what cannot follow from what is known here."""
+    TRANSACTION_REFUSED = "transaction-refused"
+    """No node takes a transaction that the signer signed."""
+    RECONCILIATION_GAP = "reconciliation-gap"
+    """Chain, ledger and journal do not say the same about an asset."""
+    FLOAT_LOW = "float-low"
+    """The float of an asset is nearly used up: a settlement is due."""
 
 
 @dataclass(frozen=True, slots=True)

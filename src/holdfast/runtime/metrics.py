@@ -55,6 +55,19 @@ PAYOUTS = Counter("holdfast_payouts", "Payouts, by the state they came into.", [
 ATTENTION_OPEN = Gauge("holdfast_attention_open", "Things that wait for a person.", ["reason"], registry=REGISTRY)
 DELIVERIES = Counter("holdfast_deliveries", "Attempts to deliver a webhook.", ["outcome"], registry=REGISTRY)
 DELIVERIES_WAITING = Gauge("holdfast_deliveries_waiting", "Webhooks not delivered yet.", registry=REGISTRY)
+JOURNAL_SEQ = Gauge("holdfast_journal_seq", "Newest entry of the signer's journal mirrored here.", registry=REGISTRY)
+BROADCASTS = Counter(
+    "holdfast_broadcasts", "Transactions handed to nodes, by outcome.", ["network", "outcome"], registry=REGISTRY
+)
+TRANSACTIONS_WAITING = Gauge(
+    "holdfast_transactions_waiting", "Signed transactions in no block yet.", ["network"], registry=REGISTRY
+)
+OUTFLOW_HEIGHT = Gauge(
+    "holdfast_outflow_height", "Height up to which outflows are followed.", ["network"], registry=REGISTRY
+)
+RECONCILIATION_GAP = Gauge(
+    "holdfast_reconciliation_gap", "1 where chain, ledger and journal differ, else 0.", ["asset"], registry=REGISTRY
+)
 RATE_AGE_SECONDS = Gauge("holdfast_rate_age_seconds", "Age of the rate last used.", ["pair"], registry=REGISTRY)
 RATE_FAILURES = Counter(
     "holdfast_rate_failures", "Answers that a source of rates failed to give.", ["source"], registry=REGISTRY

@@ -29,6 +29,7 @@ from holdfast.faces.api import (
     merchants,
     networks,
     problems,
+    signer,
     webhook_endpoints,
 )
 from holdfast.faces.api.edge import BODY_BYTES_MAX, Edge
@@ -72,6 +73,7 @@ def application(settings: Settings, clock: Clock, open_parts: OpenParts) -> Edge
     app = Litestar(
         route_handlers=[
             *V1,
+            signer.router,
             pages.router,
             rendering.static_file,
             health.health,

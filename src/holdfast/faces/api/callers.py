@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from hashlib import sha256
+from hmac import compare_digest
 from ipaddress import ip_address
 from typing import Any, NamedTuple, get_args, get_origin
 
@@ -47,6 +48,12 @@ class OperatorOnly(NotPermitted):
     code = "operator-only"
 
 
+class SignerTokenRefused(NotPermitted):
+    """The request does not carry the signer's token. Put the same token into the signer's file and the platform's."""
+
+    code = "signer-token-refused"
+
+
 class Whose(StrEnum):
     """Whose things a route is about."""
 
@@ -56,6 +63,8 @@ class Whose(StrEnum):
     """The operator's alone."""
     EITHER = "either"
     """A merchant's own; the operator sees everybody's, or his own, unless he names one."""
+    SIGNER = "signer"
+    """The signer's, by its token: no API key opens it."""
     NOBODY = "nobody"
     """Open to all."""
 
@@ -93,6 +102,8 @@ class Doorkeeper:
     clock: Clock
     limit: RateLimit
     trusted_proxies: frozenset[str] = frozenset()
+    signer_token: bytes | None = field(default=None, repr=False)
+    """SHA-256 of the signer's token; None: there is no signer."""
     _known: dict[bytes, _Remembered] = field(default_factory=dict)
     _asking: dict[bytes, asyncio.Task[Caller]] = field(default_factory=dict)
 
@@ -109,6 +120,16 @@ class Doorkeeper:
             raise
         self._count(connection, caller.key_id)
         return caller
+
+    def let_signer_in(self, connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+        """Raises `SignerTokenRefused` unless it shows the signer's token, and `RateLimited` to whoever guesses."""
+        scheme, _, text = connection.headers.get("authorization", "").partition(" ")
+        given = sha256(text.strip().encode()).digest()
+        # Digests are compared in constant time, and tell nothing of the token if they were not.
+        if scheme.lower() == "bearer" and self.signer_token is not None and compare_digest(given, self.signer_token):
+            return
+        self.count_stranger(connection)
+        raise SignerTokenRefused
 
     def count_stranger(self, connection: ASGIConnection[Any, Any, Any, Any]) -> None:
         """Count a request that needs no key. Raises `RateLimited`."""
@@ -168,6 +189,9 @@ class Allow:
         doorkeeper: Doorkeeper = connection.app.state.doorkeeper
         if self.whose is Whose.NOBODY:
             doorkeeper.count_stranger(connection)
+            return
+        if self.whose is Whose.SIGNER:
+            doorkeeper.let_signer_in(connection)
             return
         caller = await doorkeeper.let_in(connection)
         if connection.scope["query_string"]:
@@ -238,6 +262,11 @@ def operator_only() -> Allow:
 def any_key() -> Allow:
     """Every valid key: what is the same for all of them."""
     return Allow(None, Whose.EITHER)
+
+
+def signer_only() -> Allow:
+    """The signer's token."""
+    return Allow(None, Whose.SIGNER)
 
 
 def open_to_all() -> Allow:

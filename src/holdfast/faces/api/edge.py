@@ -26,6 +26,9 @@ from holdfast.runtime.logs import bound_request
 
 BODY_BYTES_MAX = 256 * 1024
 """Certificates with many ranges are the largest thing that anybody sends."""
+JOURNAL_PATH = "/signer/v1/journal"
+JOURNAL_BYTES_MAX = 64_000_000
+"""What the signer may hand over at once: a mass payout's entries, a journal after a long silence."""
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 API_POLICY = b"default-src 'none'; frame-ancestors 'none'"
 PAGE_POLICY = (
@@ -137,12 +140,18 @@ class _Out:
 def _refused(scope: HTTPScope, given: dict[bytes, bytes]) -> HoldfastError | None:
     """What is wrong with a request before anybody reads its body."""
     length = given.get(b"content-length", b"0")
-    if not length.isdigit() or int(length) > BODY_BYTES_MAX:
-        return BodyTooLarge(f"at most {BODY_BYTES_MAX} bytes")
+    bytes_max = body_bytes_max(scope["path"])
+    if not length.isdigit() or int(length) > bytes_max:
+        return BodyTooLarge(f"at most {bytes_max} bytes")
     kind = given.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if scope["path"].startswith("/v1/") and scope["method"] in WITH_BODY and kind not in _JSON_OR_NONE:
         return MediaTypeUnsupported(kind.decode("latin-1")[:80])
     return None
+
+
+def body_bytes_max(path: str) -> int:
+    """The largest body that a path takes. The journal's is read only after the signer has shown its token."""
+    return JOURNAL_BYTES_MAX if path == JOURNAL_PATH else BODY_BYTES_MAX
 
 
 _JSON_OR_NONE = frozenset({b"application/json", b""})
@@ -152,15 +161,15 @@ def _counted(receive: Receive, scope: HTTPScope) -> Receive:
     """Let no more than the limit be read, also where no length was announced."""
     if not any(name == b"transfer-encoding" for name, _ in scope["headers"]):
         return receive
-    read = 0
+    read, bytes_max = 0, body_bytes_max(scope["path"])
 
     async def counted() -> HTTPReceiveMessage | WebSocketReceiveMessage:
         nonlocal read
         message = await receive()
         if message["type"] == "http.request":
             read += len(message.get("body", b""))
-            if read > BODY_BYTES_MAX:
-                raise BodyTooLarge(f"at most {BODY_BYTES_MAX} bytes")
+            if read > bytes_max:
+                raise BodyTooLarge(f"at most {bytes_max} bytes")
         return message
 
     return counted

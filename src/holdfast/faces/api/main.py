@@ -14,6 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,9 @@ async def open_parts(settings: Settings, clock: Clock, limit: RateLimit) -> Asyn
             pool=pool,
             desk=desk,
             clock=clock,
-            doorkeeper=Doorkeeper(pool, clock, limit, frozenset(settings.api.trusted_proxies)),
+            doorkeeper=Doorkeeper(
+                pool, clock, limit, frozenset(settings.api.trusted_proxies), signer_token_of(settings)
+            ),
             invoice_batches=batches,
             quorum=read_quorum(settings),
             webhook_key=parse_key(read_secret(settings.webhooks.key_file)),
@@ -99,6 +102,13 @@ def read_quorum(settings: Settings) -> Quorum | None:
         return None
     quorum = msgspec.json.decode(settings.quorum_file.read_bytes(), type=QuorumDocument)
     return Quorum(quorum.document(), quorum.fingerprint())
+
+
+def signer_token_of(settings: Settings) -> bytes | None:
+    """SHA-256 of the token that the signer must show, if there is a signer. Raises as `read_secret`."""
+    if settings.signer.token_file is None:
+        return None
+    return sha256(read_secret(settings.signer.token_file).encode()).digest()
 
 
 def load_application(config: Path, parent: int) -> Edge:

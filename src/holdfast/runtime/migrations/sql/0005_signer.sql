@@ -81,6 +81,8 @@ CREATE TRIGGER wake_signer AFTER INSERT ON payments.signer_documents
     FOR EACH STATEMENT EXECUTE FUNCTION payments.wake_signer();
 CREATE TRIGGER wake_signer AFTER INSERT OR UPDATE OF height, is_open ON payments.signer_hints
     FOR EACH STATEMENT EXECUTE FUNCTION payments.wake_signer();
+CREATE TRIGGER wake_signer AFTER INSERT OR UPDATE OF approvals ON payments.payouts
+    FOR EACH STATEMENT EXECUTE FUNCTION payments.wake_signer();
 CREATE TRIGGER wake_signer AFTER INSERT ON payments.certificates
     FOR EACH STATEMENT EXECUTE FUNCTION payments.wake_signer();
 
@@ -107,7 +109,7 @@ CREATE TABLE payments.transactions (
     height       bigint,                               -- the block that it is in
     hash         text,
     signed_at    timestamptz,
-    CHECK ((state = 'reserved') = (raw IS NULL)),
+    CHECK (raw IS NOT NULL OR state IN ('reserved', 'replaced')),
     CHECK ((height IS NULL) = (hash IS NULL))
 );
 CREATE UNIQUE INDEX ON payments.transactions (network, transaction);
