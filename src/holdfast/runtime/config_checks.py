@@ -40,9 +40,9 @@ def check(source: Source, settings: Settings) -> None:
     _check_api(source, settings)
     _check_ports(source, settings)
     _check_rates(source, settings)
-    _check_payout_fees(source, settings)
     for name, network in settings.networks.items():
         _check_network(source, ("networks", name), network)
+    _check_payout_fees(source, settings)
 
 
 def secret_files(settings: Settings) -> Iterator[tuple[SettingPath, Path]]:
