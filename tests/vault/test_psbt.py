@@ -67,13 +67,13 @@ DOGECOIN = bitcoin_network("dogecoin")
 
 def changed(spend: VaultSpend, number: int, **fields: object) -> VaultSpend:
     inputs = list(spend.inputs)
-    inputs[number] = replace(inputs[number], **fields)  # type: ignore[arg-type]  # a table of changes
+    inputs[number] = replace(inputs[number], **fields)
     return replace(spend, inputs=tuple(inputs))
 
 
 def paying(spend: VaultSpend, number: int, **fields: object) -> VaultSpend:
     outputs = list(spend.outputs)
-    outputs[number] = replace(outputs[number], **fields)  # type: ignore[arg-type]
+    outputs[number] = replace(outputs[number], **fields)
     return replace(spend, outputs=tuple(outputs))
 
 
@@ -230,9 +230,7 @@ def tampered(change: Callable[[PSBT], object]) -> bytes:
 
 def other_wallet(scope: object) -> None:
     root = bip32.HDKey.from_seed(STRANGER.seed)
-    scope.bip32_derivations = {  # type: ignore[attr-defined]
-        root.derive("m/1/3").to_public().key: DerivationPath(root.my_fingerprint, [1, 3])
-    }
+    scope.bip32_derivations = {root.derive("m/1/3").to_public().key: DerivationPath(root.my_fingerprint, [1, 3])}
 
 
 @pytest.mark.parametrize(

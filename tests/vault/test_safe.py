@@ -206,7 +206,6 @@ def test_no_call_data_but_a_transfer_is_ever_a_payment(data: bytes, value: int):
     "rewrite",
     [
         lambda text: b"",
-        lambda text: b"x" * 20_001,
         lambda text: text.replace(b'{"holdfast_safe":1', b'{"holdfast_safe":2'),
         lambda text: text.replace(b'{"holdfast_safe":1', b'{ "holdfast_safe":1'),
         lambda text: text.replace(b'"operation":0', b'"operation":0,"extra":1'),
@@ -217,6 +216,11 @@ def test_no_call_data_but_a_transfer_is_ever_a_payment(data: bytes, value: int):
 def test_a_file_that_is_no_draft_is_refused(rewrite: Callable[[bytes], bytes]):
     with pytest.raises(SafeDraftMalformed):
         read(rewrite(write(TOKENS)), SAFE)
+
+
+def test_a_file_that_is_far_too_large_is_not_parsed():
+    with pytest.raises(SafeDraftMalformed, match="20001 bytes"):
+        read(b" " * 20_001, SAFE)
 
 
 def test_a_draft_of_other_officers_safe_is_refused():

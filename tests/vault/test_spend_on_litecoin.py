@@ -94,7 +94,7 @@ def chain(litecoin: RegtestNode) -> Chain:
 
 def signed_by(draft: Draft, *secrets: object) -> list[Draft]:
     check = check_of(draft.spend.network.id, draft.digest)
-    return [sign(draft, secret, check) for secret in secrets]  # type: ignore[arg-type]
+    return [sign(draft, secret, check) for secret in secrets]
 
 
 async def two_deposits(chain: Chain, descriptor: str, vault: VaultDescriptor, *, whole: bool) -> VaultSpend:
@@ -139,9 +139,9 @@ async def test_the_node_reads_the_psbt_as_the_officers_do_and_finishes_it_to_the
 
     decoded = await chain.rpc.call(DecodedPsbt, "decodepsbt", text(draft))
     assert parse_units(bytes(decoded.fee).decode(), 8) == FEE
-    paths = {str(one["path"]) for one in decoded.inputs[1]["bip32_derivs"]}  # type: ignore[attr-defined]
+    paths = {str(one["path"]) for one in decoded.inputs[1]["bip32_derivs"]}
     assert paths == {"m/48'/1'/0'/2'/0/1048579"}
-    assert {str(one["path"]) for one in decoded.outputs[1]["bip32_derivs"]} == {"m/48'/1'/0'/2'/1/11"}  # type: ignore[attr-defined]
+    assert {str(one["path"]) for one in decoded.outputs[1]["bip32_derivs"]} == {"m/48'/1'/0'/2'/1/11"}
     assert "bip32_derivs" not in decoded.outputs[0]
     assert (await chain.rpc.call(Analysis, "analyzepsbt", text(draft))).next == "signer"
 
