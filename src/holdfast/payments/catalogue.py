@@ -38,6 +38,11 @@ class ListedNetwork:
     minimums: dict[AssetId, int]
     """Least units of a deposit that is credited; smaller ones cost more to spend than they are worth."""
 
+    payout_fees: dict[AssetId, tuple[int, int]]
+    """What a merchant pays for a payout and for each of its lines, where merchants pay."""
+    standing_minimums: dict[AssetId, int]
+    """Least that a standing order pays in a slot, where the settings say it."""
+
     @property
     def id(self) -> NetworkId:
         """Its CAIP-2 id."""
@@ -46,6 +51,11 @@ class ListedNetwork:
     def confirmations_for(self, asset: AssetId, units: int) -> int:
         """How many confirmations a deposit of so much needs."""
         return self.settings.confirmations_for(units, self.assets[asset])
+
+    def payout_fee_units(self, asset: AssetId, lines: int) -> int:
+        """What a payout with so many lines costs a merchant, where merchants pay."""
+        payout, line = self.payout_fees.get(asset, (0, 0))
+        return payout + line * lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +99,26 @@ def catalogue_of(networks: Iterable[NetworkSettings]) -> Catalogue:
 
 
 def _listed(settings: NetworkSettings) -> ListedNetwork:
-    assets = settings.assets
-    minimums = {
-        asset.id: parse_units(settings.minimum_deposits[asset.symbol], asset.decimals)
-        for asset in assets.values()
-        if asset.symbol in settings.minimum_deposits
-    }
-    return ListedNetwork(settings.network, settings, _vault(settings), assets, minimums)
+    assets = {asset.symbol: asset for asset in settings.assets.values()}
+
+    def units(symbol: str, text: str) -> int:
+        return parse_units(text, assets[symbol].decimals)
+
+    def units_of(texts: dict[str, str]) -> dict[AssetId, int]:
+        return {assets[symbol].id: units(symbol, text) for symbol, text in texts.items()}
+
+    return ListedNetwork(
+        network=settings.network,
+        settings=settings,
+        vault=_vault(settings),
+        assets=settings.assets,
+        minimums=units_of(settings.minimum_deposits),
+        payout_fees={
+            assets[symbol].id: (units(symbol, fee.payout), units(symbol, fee.line))
+            for symbol, fee in settings.payout_fees.items()
+        },
+        standing_minimums=units_of(settings.standing_minimums),
+    )
 
 
 def _vault(settings: NetworkSettings) -> Vault | None:

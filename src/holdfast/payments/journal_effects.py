@@ -21,7 +21,8 @@ from holdfast.core.states import TransitionForbidden
 from holdfast.payments import attention, hints, progress, signer_documents, transactions
 from holdfast.payments.attention import Ask
 from holdfast.payments.hints import HintKind, mined_key
-from holdfast.payments.progress import Fact, PayoutNotPosted
+from holdfast.payments.payouts import PayoutNotPosted
+from holdfast.payments.progress import Fact
 from holdfast.payments.signer_documents import DocumentKind, digest_of
 from holdfast.payments.signer_messages import Waiting
 from holdfast.payments.standing import AttentionReason

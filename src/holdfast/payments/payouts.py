@@ -15,8 +15,7 @@ import msgspec
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 
-from holdfast.core.errors import NotFound
-from holdfast.core.intents import SignedIntent
+from holdfast.core.errors import Conflict, NotFound
 from holdfast.core.quorum import Signature
 from holdfast.core.states import LineState, PayoutState
 from holdfast.ledger import LedgerRaced
@@ -32,6 +31,12 @@ class PayoutNotFound(NotFound):
     """There is no such payout here. Check the id, and that the key belongs to its merchant."""
 
     code = "payout-not-found"
+
+
+class PayoutNotPosted(Conflict):
+    """The ledger refused a transfer that a payout needs. Nothing was changed; read the rule that the detail names."""
+
+    code = "payout-not-posted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,36 +100,6 @@ class Payout:
 
 
 @dataclass(frozen=True, slots=True)
-class ForSigner:
-    """A payout as the signer fetches it: a hint, for it checks all of it itself."""
-
-    key: str
-    intent: SignedIntent
-    approvals: tuple[Signature, ...]
-    slot: int | None
-    slot_units: int
-    """What a standing order shall pay in this slot; 0 for a payout."""
-
-
-async def waiting_for_signer(conn: AsyncConnection[Any], limit: int = 1000) -> list[ForSigner]:
-    """Payouts that the signer's journal says nothing of yet: first those that it never looked at, oldest first."""
-    cursor = await conn.execute(_WAITING, [limit])
-    return [
-        ForSigner(
-            key, SignedIntent(document, signature), _signatures(approvals), slot, 0 if slot is None else int(units)
-        )
-        for key, document, signature, approvals, slot, units in await cursor.fetchall()
-    ]
-
-
-_WAITING = """
-    SELECT key, document, signature, approvals, slot, lines_units FROM payments.payouts
-    WHERE state IN ('reserved', 'awaiting-approval') AND accepted_at IS NULL
-    ORDER BY looked_at NULLS FIRST, id LIMIT %s
-"""
-
-
-@dataclass(frozen=True, slots=True)
 class PayoutFilter:
     """Which payouts to list."""
 
@@ -149,6 +124,11 @@ async def get(conn: AsyncConnection[Any], name: str, merchant_id: str | None = N
     if not found or merchant_id not in (None, found[0].merchant_id):
         raise PayoutNotFound(name[:80])
     return found[0]
+
+
+async def by_keys(conn: AsyncConnection[Any], keys: Sequence[str]) -> list[Payout]:
+    """Payouts with these keys, where there are any."""
+    return await _select(conn, "WHERE key = ANY(%s) ORDER BY id", [list(keys)]) if keys else []
 
 
 async def page(conn: AsyncConnection[Any], wanted: PayoutFilter) -> list[Payout]:

@@ -15,11 +15,10 @@ import structlog
 from psycopg import AsyncConnection
 
 from holdfast import ledger
-from holdfast.core.errors import Conflict
 from holdfast.core.states import LineState, PayoutState, move_line, move_payout
 from holdfast.ledger import LedgerRaced, Rule, Transfer
 from holdfast.payments import events, paying
-from holdfast.payments.payouts import Payout, PayoutLine, load, news, store, store_lines
+from holdfast.payments.payouts import Payout, PayoutLine, PayoutNotPosted, load, news, store, store_lines
 from holdfast.policy import rules
 from holdfast.runtime import metrics
 
@@ -28,12 +27,6 @@ LOOKED_AT_EXACT_TO = timedelta(seconds=30)
 ENDED = frozenset({PayoutState.CONFIRMED, PayoutState.REFUSED, PayoutState.ABANDONED, PayoutState.FAILED})
 
 log = structlog.get_logger()
-
-
-class PayoutNotPosted(Conflict):
-    """The ledger refused a transfer that a payout needs. Nothing was changed; read the rule that the detail names."""
-
-    code = "payout-not-posted"
 
 
 @dataclass(frozen=True, slots=True)
