@@ -16,6 +16,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 
 from holdfast.core.errors import Conflict, NotFound
+from holdfast.core.intents import SignedIntent
 from holdfast.core.quorum import Signature
 from holdfast.core.states import LineState, PayoutState
 from holdfast.ledger import LedgerRaced
@@ -97,6 +98,34 @@ class Payout:
     def sum(self) -> Sum:
         """What it takes from the merchant."""
         return Sum(self.id, self.merchant_id, self.asset, self.lines_units, self.fee_units)
+
+
+@dataclass(frozen=True, slots=True)
+class ForSigner:
+    """A payout as the signer fetches it: a hint, for it checks all of it itself."""
+
+    key: str
+    intent: SignedIntent
+    approvals: tuple[Signature, ...]
+    slot: int | None
+    slot_units: int
+    """What a standing order shall pay in this slot; 0 for a payout."""
+
+
+async def waiting_for_signer(conn: AsyncConnection[Any], limit: int = 1000) -> list[ForSigner]:
+    """Payouts that the signer's journal says nothing of yet: first those that it never looked at, oldest first."""
+    cursor = await conn.execute(_WAITING, [limit])
+    return [
+        ForSigner(key, SignedIntent(document, signed), _signatures(approvals), slot, 0 if slot is None else int(units))
+        for key, document, signed, approvals, slot, units in await cursor.fetchall()
+    ]
+
+
+_WAITING = """
+    SELECT key, document, signature, approvals, slot, lines_units FROM payments.payouts
+    WHERE state IN ('reserved', 'awaiting-approval') AND accepted_at IS NULL
+    ORDER BY looked_at NULLS FIRST, id LIMIT %s
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,8 @@ CREATE UNIQUE INDEX ON payments.payouts (merchant_id, number) WHERE slot IS NULL
 CREATE UNIQUE INDEX ON payments.payouts (standing_order_id, slot) WHERE slot IS NOT NULL;
 CREATE INDEX ON payments.payouts (merchant_id, id DESC);
 CREATE INDEX ON payments.payouts (merchant_id, state, id DESC);
-CREATE INDEX ON payments.payouts (id) WHERE state IN ('reserved', 'awaiting-approval') AND accepted_at IS NULL;
+CREATE INDEX ON payments.payouts (looked_at NULLS FIRST, id)
+    WHERE state IN ('reserved', 'awaiting-approval') AND accepted_at IS NULL;
 CREATE INDEX ON payments.payouts (reservation) WHERE reservation IS NOT NULL;
 
 CREATE TABLE payments.payout_lines (
