@@ -304,10 +304,27 @@ def test_any_bytes_are_refused_by_name(junk: bytes):
             read(data, LITECOIN, DESCRIPTOR)
 
 
-@pytest.mark.parametrize("said", [b"", b"\x01\xfb\x04\x02\x00\x00\x00" + b"\x01\x04\x01\x01" + b"\x01\x05\x01\x00"])
+def field(key: bytes, value: bytes) -> bytes:
+    return bytes([len(key)]) + key + bytes([len(value)]) + value
+
+
+VERSION_2 = (
+    field(b"\x02", b"\x02\0\0\0") + field(b"\x04", b"\x01") + field(b"\x05", b"\x01") + field(b"\xfb", b"\x02\0\0\0")
+)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        VERSION_2 + b"\0" + b"\0" + b"\0",
+        VERSION_2 + b"\0" + field(b"\x0e", b"\xaa" * 32) + b"\0" + b"\0",
+        VERSION_2 + b"\0" + field(b"\x0e", b"\xaa" * 32) + field(b"\x0f", bytes(4)) + b"\0" + b"\0",
+    ],
+)
 def test_a_psbt_without_its_transaction_inside_is_refused(said: bytes):
-    """Version 2 (BIP 370) names inputs one by one; here it forgets to."""
-    data = b"psbt\xff" + said + b"\0" * 3
+    """Version 2 (BIP 370) names inputs and outputs piece by piece; here it forgets some."""
+    data = b"psbt\xff" + said
     for reading in (lambda: read(data, LITECOIN, DESCRIPTOR), lambda: with_signatures(DRAFT, data)):
         with pytest.raises(PsbtMalformed):
             reading()
