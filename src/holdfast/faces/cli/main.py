@@ -17,6 +17,7 @@ from holdfast.faces.cli import (
     demo,
     deploy,
     doctor,
+    freeze,
     init,
     keys,
     localnet,
@@ -26,6 +27,7 @@ from holdfast.faces.cli import (
     resume,
     serve,
     vault,
+    vault_order,
     vault_spend,
 )
 from holdfast.faces.cli.terminal import Exit, JsonOption, emit, report, say
@@ -43,6 +45,8 @@ START, RUN, KEEP, PEOPLE, TRY = "Start", "Run", "Keep", "People and keys", "Try 
 
 app.command("init", rich_help_panel=START)(init.init)
 app.command("serve", rich_help_panel=RUN)(serve.serve)
+app.command("freeze", rich_help_panel=RUN)(freeze.freeze)
+app.command("thaw", rich_help_panel=RUN)(freeze.thaw)
 app.command("doctor", rich_help_panel=RUN)(doctor.doctor)
 app.command("migrate", rich_help_panel=KEEP)(migrate.migrate)
 app.command("resume", rich_help_panel=KEEP)(resume.resume)
@@ -50,6 +54,7 @@ app.command("backup", rich_help_panel=KEEP)(backup.backup)
 app.command("restore", rich_help_panel=KEEP)(backup.restore)
 app.add_typer(merchant.app, name="merchant", rich_help_panel=PEOPLE)
 vault_spend.register(vault.app)
+vault_order.register(vault.app)
 app.add_typer(vault.app, name="vault", rich_help_panel=PEOPLE)
 app.command("deploy", rich_help_panel=START)(deploy.deploy)
 app.add_typer(keys.app, name="keys", rich_help_panel=PEOPLE)

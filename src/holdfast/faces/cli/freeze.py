@@ -1,0 +1,106 @@
+"""`holdfast freeze` and `holdfast thaw`: straight to the watchtower, whatever became of the platform."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from holdfast.core.errors import NotPermitted, Unavailable
+from holdfast.faces.cli.passphrases import PassphraseFile, old_passphrase
+from holdfast.faces.cli.terminal import JsonOption, emit, say
+
+if TYPE_CHECKING:
+    from holdfast.core.leases import Frozen
+
+TowerOption = Annotated[str, typer.Option("--watchtower", metavar="HOST:PORT", help="Where the watchtower listens.")]
+TOWER = "127.0.0.1:8790"
+_SECONDS_MAX = 10
+_ANSWER_BYTES_MAX = 1_000_000
+
+
+class WatchtowerUnreachable(Unavailable):
+    """The watchtower does not answer at that address. While it is down nothing is paid out; stop the signer to be sure."""
+
+    code = "watchtower-unreachable"
+
+
+class WordNotTaken(NotPermitted):
+    """The watchtower did not take it, for the reason in the detail. Use another key, or have more officers sign."""
+
+    code = "word-not-taken"
+
+
+def freeze(  # noqa: PLR0913  one option of the command line each
+    *,
+    reason: Annotated[str, typer.Option(help="Why; it stands in the watchtower's record for ever.")],
+    keystore_file: Annotated[Path, typer.Option("--keystore", help="An officer's keystore, or one with a freeze key.")],
+    scope: Annotated[
+        list[str] | None, typer.Option(help="A CAIP-2 id or a merchant's id; default: everything.")
+    ] = None,
+    watchtower: TowerOption = TOWER,
+    passphrase_file: PassphraseFile = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop payouts now. One officer, or one holder of a freeze key, is enough; the platform need not be up.
+
+    Example: `holdfast freeze --reason "malware on a laptop" --keystore ada.keystore --watchtower tower:8790`
+    """
+    from holdfast.core.orders import EVERYTHING
+    from holdfast.runtime.clock import SYSTEM_CLOCK
+    from holdfast.vault import keystore
+    from holdfast.vault.freezes import OFFICER, SingleKey, sign_freeze, signing_key
+
+    sealed = keystore.read(keystore_file, OFFICER, SingleKey.FREEZE)
+    signing = signing_key(sealed, old_passphrase(passphrase_file, sealed.public.get("name", str(keystore_file))))
+    at = int(SYSTEM_CLOCK.now().timestamp())
+    words = [sign_freeze(one, reason, at, signing) for one in scope or [EVERYTHING]]
+    answers = [_tell(watchtower, "freeze", word) for word in words]
+    _show(answers[-1], as_json=as_json)
+
+
+def thaw(
+    order_file: Annotated[Path, typer.Argument(metavar="FILE", help="A thaw that enough officers have signed.")],
+    *,
+    watchtower: TowerOption = TOWER,
+    as_json: JsonOption = False,
+) -> None:
+    """Let frozen payouts go on, by an order that the quorum signed (`holdfast vault order thaw`).
+
+    Example: `holdfast thaw thaw.signed.json --watchtower tower:8790`
+    """
+    from holdfast.vault import documents
+
+    _show(_tell(watchtower, "thaw", documents.read(order_file)), as_json=as_json)
+
+
+def _tell(address: str, name: str, word: object) -> Frozen:
+    """One line to the watchtower, one back. Raises `WatchtowerUnreachable`, `WordNotTaken`."""
+    import msgspec
+
+    from holdfast.core.leases import Frozen
+
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise typer.BadParameter(f"{address} is not HOST:PORT")
+    try:
+        with socket.create_connection((host, int(port)), timeout=_SECONDS_MAX) as connection:
+            connection.sendall(msgspec.json.encode({name: word}) + b"\n")
+            line = connection.makefile("rb").readline(_ANSWER_BYTES_MAX)
+        answer = msgspec.json.decode(line, type=dict[str, object])
+    except (OSError, OverflowError, msgspec.DecodeError) as error:
+        raise WatchtowerUnreachable(f"{address}: {error}") from None
+    if "refused" in answer:
+        raise WordNotTaken(f"{answer['refused']}: {answer.get('detail', '')}")
+    return msgspec.convert(answer, Frozen)
+
+
+def _show(answer: Frozen, *, as_json: bool) -> None:
+    import msgspec
+
+    if not answer.is_news:
+        say("The watchtower had this very word already.")
+    text = f"frozen: {', '.join(answer.frozen)}" if answer.frozen else "nothing is frozen"
+    emit(msgspec.to_builtins(answer), text, as_json=as_json)
