@@ -129,7 +129,6 @@ class Refused(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="refu
     """A tombstone: this payout will never be signed, and this rule is why."""
 
     payout: str
-    merchant: str
     rule: str
     detail: str
 
@@ -155,6 +154,8 @@ class Reserved(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="res
     asset: str
     purpose: str
     """`payout`, or the kind of house transaction."""
+    account: str
+    """Whose coins and nonces it takes: the float's address, or the gas account's."""
     payouts: tuple[str, ...]
     transaction: str
     """Unsigned bytes, hex."""
@@ -214,8 +215,8 @@ class Stopped(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="stop
 
 
 Body = (
-    Ordered | PolicyTaken | CertificateTaken | VetoTaken | RecoveryTaken | Started | Clock | Deposit | DepositGone | Funding
-    | Refused | Accepted | Reserved | Signed | Mined | Abandoned | Stopped
+    Ordered | PolicyTaken | CertificateTaken | VetoTaken | RecoveryTaken | Started | Clock
+    | Deposit | DepositGone | Funding | Refused | Accepted | Reserved | Signed | Mined | Abandoned | Stopped
 )  # fmt: skip
 
 

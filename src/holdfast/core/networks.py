@@ -55,6 +55,8 @@ class BitcoinNetwork:
     """Whether its coins are worth nothing, so that delays and floors may be shortened."""
     coinbase_maturity: int = 100
     """Confirmations that a miner's reward must have before it can be spent."""
+    coin_dust_units: int = 0
+    """Least output that nodes relay, where that is not measured by what it costs to spend (Dogecoin)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ def native_asset(network: NetworkId, slip44: int, symbol: str, decimals: int) ->
 def _bitcoin(  # noqa: PLR0913  a table row: each column is one parameter
     genesis: str, name: str, symbol: str, slip44: int, *, hrp: str | None, p2pkh: int,
     p2sh: tuple[int, ...], uri_scheme: str, is_test: bool = False, coinbase_maturity: int = 100,
+    coin_dust_units: int = 0,
 ) -> BitcoinNetwork:  # fmt: skip
     network_id = NetworkId(f"bip122:{genesis[:32]}")
     return BitcoinNetwork(
@@ -103,6 +106,7 @@ def _bitcoin(  # noqa: PLR0913  a table row: each column is one parameter
         uri_scheme=uri_scheme,
         is_test=is_test,
         coinbase_maturity=coinbase_maturity,
+        coin_dust_units=coin_dust_units,
     )
 
 
@@ -119,9 +123,10 @@ BITCOIN_NETWORKS = (
     _bitcoin("530827f38f93b43ed12af0b3ad25a288dc02ed74d6d7857862df51fc56c416f9", "litecoin-regtest", "rLTC", 1,
              hrp="rltc", p2pkh=0x6F, p2sh=(0x3A, 0xC4), uri_scheme="litecoin", is_test=True),
     _bitcoin("1a91e3dace36e2be3bf030a65679fe821aa1d6ef92e7c9902eb318182c355691", "dogecoin", "DOGE", 3,
-             hrp=None, p2pkh=0x1E, p2sh=(0x16,), uri_scheme="dogecoin", coinbase_maturity=240),
+             hrp=None, p2pkh=0x1E, p2sh=(0x16,), uri_scheme="dogecoin", coinbase_maturity=240,
+             coin_dust_units=1_000_000),
     _bitcoin("3d2160a3b5dc4a9d62e7e66a295f70313ac808440ef7400d6c0772171ce973a5", "dogecoin-regtest", "rDOGE", 1,
-             hrp=None, p2pkh=0x6F, p2sh=(0xC4,), uri_scheme="dogecoin", is_test=True),
+             hrp=None, p2pkh=0x6F, p2sh=(0xC4,), uri_scheme="dogecoin", is_test=True, coin_dust_units=1_000_000),
 )  # fmt: skip
 
 

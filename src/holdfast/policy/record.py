@@ -48,18 +48,6 @@ class PayoutRecord:
     charged_units: int
     """What the merchant's entitlement fell by."""
     reservation: int | None = None
-    is_final: bool = False
-
-
-@dataclass(slots=True)
-class Reservation:
-    """A transaction, and all that was signed in its place."""
-
-    seq: int
-    body: j.Reserved
-    signed: j.Signed | None = None
-    replaced_by: int | None = None
-    mined: j.Mined | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +59,21 @@ class Coin:
     units: int
     made_by: int | None
     """The reservation whose change it is, while that is not final; None: it is final."""
+
+
+@dataclass(slots=True)
+class Reservation:
+    """A transaction, and all that was signed in its place."""
+
+    seq: int
+    body: j.Reserved
+    signed: j.Signed | None = None
+    signed_at: int = 0
+    """`seq` of the entry with its signed bytes."""
+    replaced_by: int | None = None
+    mined: j.Mined | None = None
+    spent: dict[str, Coin] = field(default_factory=dict)
+    """Its inputs, by outpoint (Bitcoin family)."""
 
 
 @dataclass(slots=True)
@@ -95,6 +98,10 @@ class Record:
     tombstones: dict[str, str] = field(default_factory=dict)
     """Payouts that are over: refused or abandoned, with the rule."""
     payouts: dict[str, PayoutRecord] = field(default_factory=dict)
+    """Accepted and not final."""
+    unreserved: dict[str, None] = field(default_factory=dict)
+    """Those of them that no transaction pays yet, oldest first."""
+    paid: set[str] = field(default_factory=set)
     usage: dict[str, dict[Key, Usage]] = field(default_factory=dict)
     """By policy hash: what is used of each bucket."""
     unconfirmed: dict[str, int] = field(default_factory=dict)
@@ -102,12 +109,16 @@ class Record:
     destinations: dict[tuple[str, str, str], int] = field(default_factory=dict)
     """(merchant, network, address): refill time of the first final payout there."""
     reservations: dict[int, Reservation] = field(default_factory=dict)
+    open: dict[int, None] = field(default_factory=dict)
+    """The newest version of every transaction that is not final, oldest first."""
+    transactions: dict[str, int] = field(default_factory=dict)
+    """Every transaction that was signed, and its reservation."""
     coins: dict[str, dict[str, Coin]] = field(default_factory=dict)
     """By network and outpoint: what can be spent."""
-    float_units: dict[str, int] = field(default_factory=dict)
-    """By asset: what the float holds once all that is reserved has left."""
+    float_units: dict[tuple[str, str], int] = field(default_factory=dict)
+    """By address and asset: what a float holds once all that is reserved has left, network fees aside."""
     nonces: dict[str, int] = field(default_factory=dict)
-    """By account (`account_of`): the next one."""
+    """By account: the next one (EVM)."""
     fundings: set[tuple[str, str]] = field(default_factory=set)
     clocks: dict[str, Anchor] = field(default_factory=dict)
     stopped: dict[str, str] = field(default_factory=dict)
@@ -140,7 +151,7 @@ class Record:
             case j.Reserved():
                 self._reserved(entry.seq, body)
             case j.Signed():
-                self._signed(body)
+                self._signed(entry.seq, body)
             case j.Mined():
                 self._mined(body)
             case j.Stopped():
@@ -187,9 +198,18 @@ class Record:
             versions.append(self.reservations[versions[-1].replaced_by])
         return versions
 
+    def is_known(self, payout: str) -> bool:
+        """Whether this payout was accepted or refused before: no proposal of it is looked at again."""
+        return payout in self.payouts or payout in self.paid or payout in self.tombstones
+
     def waiting(self) -> list[Reservation]:
-        """The newest version of every transaction that is not final."""
-        return [one for one in self.reservations.values() if one.replaced_by is None and one.mined is None]
+        """The newest version of every transaction that is not final, oldest first."""
+        return [self.reservations[seq] for seq in self.open]
+
+    def float_of(self, network: str, address: str) -> FloatKey | None:
+        """The float, of now or before, that lies at this address."""
+        keys = (self.floats.get(network), *self.old_floats)
+        return next((key for key in keys if key is not None and (key.network, key.address) == (network, address)), None)
 
     def _ordered(self, body: j.Ordered) -> None:
         order = read_order(body.order.document.encode())
@@ -202,7 +222,6 @@ class Record:
             case RotateFloat(float=key):
                 self.old_floats.append(self.floats[key.network])
                 self.floats[key.network] = key
-                self.nonces.pop(key.network, None)
             case Thaw(scopes=scopes):
                 self.stopped = (
                     {} if EVERYTHING in scopes else {k: v for k, v in self.stopped.items() if k not in scopes}
@@ -248,7 +267,7 @@ class Record:
                 self._entitle(gone.merchant, gone.asset, gone.tariff_units - gone.units)
             case j.Funding():
                 self.fundings.add((body.network, body.key))
-                self.float_units[body.asset] = self.float_units.get(body.asset, 0) + body.units
+                self._float(body.address, body.asset, body.units)
                 if ":" in body.key and not body.key.startswith("0x"):
                     coin = Coin(body.key, body.address, body.units, None)
                     self.coins.setdefault(body.network, {})[body.key] = coin
@@ -264,6 +283,7 @@ class Record:
             self.numbers[payout.merchant] = {one for one in used if one > floor} if min(used) <= floor else used
         charged = payout.lines_units + payout.fee_units
         self.payouts[body.payout] = PayoutRecord(payout, charged)
+        self.unreserved[body.payout] = None
         self._entitle(payout.merchant, payout.asset, -charged)
         self.unconfirmed[payout.asset] = self.unconfirmed.get(payout.asset, 0) + payout.lines_units
         for policy, _ in self.policies.taken:
@@ -272,45 +292,52 @@ class Record:
 
     def _abandoned(self, body: j.Abandoned) -> None:
         record = self.payouts.pop(body.payout)
+        self.unreserved.pop(body.payout, None)
         self._entitle(record.payout.merchant, record.payout.asset, record.charged_units)
         self.unconfirmed[record.payout.asset] -= record.payout.lines_units
         self.tombstones[body.payout] = body.rule
 
     def _reserved(self, seq: int, body: j.Reserved) -> None:
         self.reservations[seq] = Reservation(seq, body)
+        self.open[seq] = None
         if body.replaces is not None:
             old = self.reservations[body.replaces]
             old.replaced_by = seq
+            del self.open[old.seq]
             if old.signed is not None and old.body.change_index is not None:
                 self.coins[body.network].pop(f"{old.signed.transaction}:{old.body.change_index}", None)
         else:
-            self.float_units[body.asset] = self.float_units.get(body.asset, 0) - body.out_units
+            self._float(body.account, body.asset, -body.out_units)
         coins = self.coins.get(body.network, {})
+        earlier = {} if body.replaces is None else self.reservations[body.replaces].spent
+        reservation = self.reservations[seq]
         for outpoint in body.inputs:
-            coins.pop(outpoint, None)
+            reservation.spent[outpoint] = earlier[outpoint] if outpoint in earlier else coins.pop(outpoint)
         if body.nonce is not None:
-            account = account_of(body.network, body.purpose)
-            self.nonces[account] = max(self.nonces.get(account, 0), body.nonce + 1)
+            self.nonces[body.account] = max(self.nonces.get(body.account, 0), body.nonce + 1)
         for payout in body.payouts:
             self.payouts[payout].reservation = seq
+            self.unreserved.pop(payout, None)
         for policy, _ in self.policies.taken:
             self._charge(policy, ("fees", body.network), body.extra_fee_units, body.refill_seconds)
             if body.purpose != PAYOUT:
                 self._charge(policy, (body.purpose, body.network), body.extra_fee_units, body.refill_seconds)
 
-    def _signed(self, body: j.Signed) -> None:
+    def _signed(self, seq: int, body: j.Signed) -> None:
         reservation = self.reservations[body.reservation]
-        reservation.signed = body
+        reservation.signed, reservation.signed_at = body, seq
+        self.transactions[body.transaction] = body.reservation
         reserved = reservation.body
         if reserved.change_index is not None:
             outpoint = f"{body.transaction}:{reserved.change_index}"
-            coin = Coin(outpoint, self.floats[reserved.network].address, reserved.change_units, reservation.seq)
+            coin = Coin(outpoint, reserved.account, reserved.change_units, reservation.seq)
             self.coins.setdefault(reserved.network, {})[outpoint] = coin
 
     def _mined(self, body: j.Mined) -> None:
         reservation = self.reservations[body.reservation]
         for version in self.family(body.reservation):
             version.mined = body
+            self.open.pop(version.seq, None)
         reserved = reservation.body
         coins = self.coins.get(reserved.network, {})
         for version in self.family(body.reservation):
@@ -319,7 +346,7 @@ class Record:
         if reserved.change_index is not None:
             self._change_is_final(reservation, body.transaction)
         if not reserved.payouts and body.is_reverted:
-            self.float_units[reserved.asset] += reserved.out_units
+            self._float(reserved.account, reserved.asset, reserved.out_units)
         unpaid = set(body.unpaid)
         for payout_id in reserved.payouts:
             self._paid(payout_id, body, {line for of, line in unpaid if of == payout_id})
@@ -330,12 +357,11 @@ class Record:
         # A version that was replaced can be the one that is mined: its change is nobody's input, for only what has one
         # version is built upon.
         if outpoint in coins or reservation.replaced_by is not None:
-            address = self.floats[reservation.body.network].address
-            coins[outpoint] = Coin(outpoint, address, reservation.body.change_units, None)
+            coins[outpoint] = Coin(outpoint, reservation.body.account, reservation.body.change_units, None)
 
     def _paid(self, payout_id: str, body: j.Mined, unpaid: set[int]) -> None:
-        record = self.payouts[payout_id]
-        payout, record.is_final = record.payout, True
+        payout = self.payouts.pop(payout_id).payout
+        self.paid.add(payout_id)
         returned = 0
         for place, line in enumerate(payout.lines):
             if body.is_reverted or place in unpaid:
@@ -344,8 +370,11 @@ class Record:
                 key = (payout.merchant, payout.network, line.destination)
                 self.destinations.setdefault(key, self.refill_seconds(payout.network))
         self.unconfirmed[payout.asset] -= payout.lines_units
-        self.float_units[payout.asset] += returned
+        self._float(self.reservations[body.reservation].body.account, payout.asset, returned)
         self._entitle(payout.merchant, payout.asset, returned)
+
+    def _float(self, address: str, asset: str, units: int) -> None:
+        self.float_units[address, asset] = self.float_units.get((address, asset), 0) + units
 
     def _entitle(self, merchant: str, asset: str, units: int) -> None:
         self.entitlements[merchant, asset] = self.entitlements.get((merchant, asset), 0) + units
@@ -365,11 +394,6 @@ def payout_of(accepted: j.Accepted) -> Payout:
     if isinstance(intent, StandingOrder) and accepted.slot is not None:
         return standing_payout(intent, accepted.slot, accepted.slot_units)
     raise IntentMalformed("it is no payout, and no slot of a standing order")
-
-
-def account_of(network: str, purpose: str) -> str:
-    """Whose nonces a transaction takes: the float's, or the gas account's."""
-    return f"{network} gas" if purpose in GAS_PURPOSES else network
 
 
 def limit_of(policy: Policy, key: Key) -> Limit | None:

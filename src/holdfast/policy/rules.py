@@ -53,14 +53,16 @@ class Rule(StrEnum):
     UNCONFIRMED_TOO_MUCH = "unconfirmed-too-much"
     """Too much is released and not final: it waits for blocks."""
     # build
+    NETWORK_UNSEEN = "network-unseen"
+    """The signer's own nodes do not answer, or do not agree."""
+    LINES_IMPOSSIBLE = "lines-impossible"
+    """A line is below what the network relays, or above what its transaction can carry."""
     FLOAT_SHORT = "float-short"
     """The float holds too little: it waits for a settlement."""
     FEE_RATE_TOO_HIGH = "fee-rate-too-high"
     FEE_TOO_HIGH = "fee-too-high"
     LIMIT_FEES = "limit-fees"
     """The hour's and day's budget for fees is used."""
-    LINES_IMPOSSIBLE = "lines-impossible"
-    """A line is below what the network relays, or above what its transaction can carry."""
 
     @property
     def is_final(self) -> bool:

@@ -12,11 +12,10 @@ from holdfast.core.evm_transactions import Fees, Transaction, read_unsigned, uns
 from holdfast.core.intents import Payout
 from holdfast.core.journal import Reserved
 from holdfast.core.networks import EvmNetwork
-from holdfast.policy.record import PAYOUT, Record, Reservation, account_of
+from holdfast.policy.record import PAYOUT, Record, Reservation
 
-CAP_SWEEP, NONCE_CANCEL = "cap-sweep", "nonce-cancel"
+CAP_SWEEP = "cap-sweep"
 _ERC20 = "erc20:"
-_CANCEL_GAS = 21_000
 
 
 def token_of(asset: str) -> str:
@@ -57,13 +56,19 @@ def pay(
     gas = evm_float.gas_limit(is_coin=token == COIN, lines=len(lines))
     out = sum(units for _, units in lines)
     ids = tuple(payout_id for payout_id, _ in payouts)
-    return _reserved(record, network, _Call(PAYOUT, asset, data, gas, out, ids), evm_float.fees_at(level))
+    return _reserved(
+        record,
+        network,
+        _Call(PAYOUT, record.floats[network.id].address, asset, data, gas, out, ids),
+        evm_float.fees_at(level),
+    )
 
 
-def cap_sweep(record: Record, network: EvmNetwork, asset: str, units: int, level: FeeLevel) -> Reserved:
-    """What is above the cap goes back to the vault: the contract knows no other destination."""
+def to_vault(record: Record, network: EvmNetwork, out: tuple[str, str, int], level: FeeLevel) -> Reserved:
+    """Units of an asset go from a float's contract (its address comes first) to the vault: it knows no other way."""
+    account, asset, units = out
     data = evm_float.to_vault_call(token_of(asset), units)
-    call = _Call(CAP_SWEEP, asset, data, evm_float.to_vault_gas_limit(), units, ())
+    call = _Call(CAP_SWEEP, account, asset, data, evm_float.to_vault_gas_limit(), units, ())
     return _reserved(record, network, call, evm_float.fees_at(level))
 
 
@@ -79,6 +84,7 @@ def replacement(record: Record, old: Reservation, level: FeeLevel, cap_wei: int)
         network=old.body.network,
         asset=old.body.asset,
         purpose=old.body.purpose,
+        account=old.body.account,
         payouts=old.body.payouts,
         transaction=unsigned(again).hex(),
         inputs=(),
@@ -98,6 +104,8 @@ class _Call:
     """What a transaction does, before nonce and fees."""
 
     purpose: str
+    account: str
+    """The float's contract."""
     asset: str
     data: bytes
     gas: int
@@ -106,13 +114,13 @@ class _Call:
 
 
 def _reserved(record: Record, network: EvmNetwork, call: _Call, fees: Fees) -> Reserved:
-    nonce = record.nonces.get(account_of(network.id, call.purpose), 0)
-    contract = record.floats[network.id].address
-    transaction = Transaction(network.chain_id, nonce, fees, call.gas, contract, 0, call.data)
+    nonce = record.nonces.get(call.account, 0)
+    transaction = Transaction(network.chain_id, nonce, fees, call.gas, call.account, 0, call.data)
     return Reserved(
         network=network.id,
         asset=call.asset,
         purpose=call.purpose,
+        account=call.account,
         payouts=call.payouts,
         transaction=unsigned(transaction).hex(),
         inputs=(),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
@@ -89,6 +90,8 @@ class FlushHint(msgspec.Struct, frozen=True):
 class Work(msgspec.Struct, frozen=True):
     """What the platform has for the signer."""
 
+    version: str
+    """What it was answered from: the next request waits for something newer."""
     journal_seq: int
     policies: tuple[SignedDocument, ...] = ()
     certificates: tuple[SignedDocument, ...] = ()
@@ -113,7 +116,7 @@ class Waiting(msgspec.Struct, frozen=True):
 class _Publication(msgspec.Struct, frozen=True):
     after: int
     entries: Sequence[StoredEntry]
-    lease: SignedLease
+    lease: SignedLease | None
     waiting: Sequence[Waiting]
 
 
@@ -129,16 +132,20 @@ class Platform:
     token_file: Path
     tls: ssl.SSLContext | None = None
     _session: aiohttp.ClientSession | None = None
+    _version: str | None = None
 
     async def work(self, wait_seconds: int) -> Work:
         """What there is to do; waits so long for something to come. Raises `PlatformUnreachable`."""
-        body = await self._call("GET", f"/signer/v1/work?wait={wait_seconds}", None)
-        return _decode(body, Work)
+        query = {"wait": str(wait_seconds)} | ({"after_version": self._version} if self._version is not None else {})
+        found = _decode(await self._call("GET", f"/signer/v1/work?{urlencode(query)}", None), Work)
+        self._version = found.version
+        return found
 
     async def publish(
-        self, after: int, entries: Sequence[StoredEntry], lease: SignedLease, waiting: Sequence[Waiting]
+        self, after: int, entries: Sequence[StoredEntry], lease: SignedLease | None, waiting: Sequence[Waiting]
     ) -> int:
-        """Hand over witnessed entries; up to which one the platform holds the journal then.
+        """Hand over witnessed entries, with the receipt for the last of them if that is the newest; up to which one the
+        platform holds the journal then.
 
         Raises `PlatformUnreachable`.
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -24,7 +25,6 @@ from holdfast.core.leases import (
     request_message,
 )
 from holdfast.signer.clocks import Clocks
-from holdfast.signer.keys import Keys
 from holdfast.signer.store import Journal
 
 ENTRIES_MAX = 20_000
@@ -82,7 +82,7 @@ class Tower:
 
     host: str
     port: int
-    keys: Keys
+    sign_journal: Callable[[bytes], bytes]
     clocks: Clocks
     timeout_seconds: int = 10
     tls: ssl.SSLContext | None = None
@@ -113,7 +113,7 @@ class Tower:
     async def _ask(self, journal: Journal, head: Head) -> Held | None:
         ask = Ask(secrets.token_hex(32), self.witnessed.seq, head.seq, head.hash)
         entries = tuple(journal.entries(ask.after, ask.seq))
-        request = LeaseRequest(ask, entries, self.keys.sign_journal(request_message(ask)).hex())
+        request = LeaseRequest(ask, entries, self.sign_journal(request_message(ask)).hex())
         asked_at = self.clocks.boot_ms()
         line = await self._exchange(msgspec.json.encode(request))
         try:
@@ -121,7 +121,8 @@ class Tower:
         except msgspec.DecodeError as error:
             raise LeaseInvalid(str(error)[:120]) from None
         if answer.lease is None or answer.signature is None:
-            return self._refused(journal, LeaseRefused(answer.refused, answer.seq, answer.head))
+            self._refused(journal, LeaseRefused(answer.refused, answer.seq, answer.head))
+            return None
         signed = SignedLease(answer.lease, answer.signature)
         lease = accept(signed, ask, journal.record.lease_key)
         self.witnessed = lease.witnessed

@@ -1,0 +1,220 @@
+"""The signer's own view of one network: its nodes, what a hint is worth, the fee of now. Nothing is believed unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from holdfast.chains.agreement import AgreeingNodes
+from holdfast.chains.bitcoin import BitcoinAccess, BitcoinNode
+from holdfast.chains.bitcoin_outflow import BitcoinOutflow
+from holdfast.chains.evm import EvmNode
+from holdfast.chains.evm_outflow import EvmOutflow
+from holdfast.chains.outflow import AgreeingOutflows, Known, OutflowNode
+from holdfast.chains.port import Arrival, Header, Node, Watch
+from holdfast.chains.rpc import Credentials
+from holdfast.core.addresses import deposit_address
+from holdfast.core.certificates import Certificate
+from holdfast.core.errors import HoldfastError
+from holdfast.core.evm import address_bytes
+from holdfast.core.evm_transactions import address_of
+from holdfast.core.journal import Body, Deposit, DepositGone, Funding, Mined
+from holdfast.core.money import AssetId
+from holdfast.core.networks import BitcoinNetwork, EvmNetwork, Network, erc20_asset, network_by_id
+from holdfast.policy.record import Record
+from holdfast.signer.platform import DepositHint, MinedHint
+from holdfast.signer.settings import NetworkAccess, NodeAccess
+
+RECHECK_BLOCKS = 200
+"""Deposits this close below the tip are looked at again: a chain may change deeper than the policy's confirmations."""
+
+
+@dataclass(slots=True)
+class Sight:
+    """One network, as the signer sees it."""
+
+    network: Network
+    reader: Node
+    outflow: OutflowNode
+    tokens: tuple[str, ...] = ()
+    looked_at_ms: int = field(default=-(10**9))
+    """When the float was last looked at, by the boot clock."""
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.reader.close()
+        await self.outflow.close()
+
+    async def final_header(self, height: int, confirmations: int) -> Header | None:
+        """The header at this height, once it has its confirmations; None before."""
+        tip = await self.reader.tip()
+        if tip.height - height + 1 < confirmations:
+            return None
+        headers = await self.reader.headers(height, height)
+        return headers[0] if headers else None
+
+    async def deposits(self, record: Record, hints: Sequence[DepositHint], confirmations: int) -> list[Body]:
+        """Deposits that these hints point at and that are really there, final and not journaled yet."""
+        found: list[Body] = []
+        for height in sorted({hint.height for hint in hints}):
+            header = await self.final_header(height, confirmations)
+            if header is None:
+                continue
+            owners = _owners(record, self.network, [hint for hint in hints if hint.height == height])
+            watch = self._watch(list(owners))
+            [block] = await self.reader.blocks([header], watch)
+            for arrival in block.arrivals:
+                index, certificate = owners[arrival.address]
+                if (self.network.id, arrival.key) not in record.deposits and arrival.confirmations_min <= confirmations:
+                    found.append(_deposit(self.network, arrival, index, certificate, header))
+        return found
+
+    async def undone(self, record: Record) -> list[Body]:
+        """Deposits whose block left the chain after all."""
+        tip = await self.reader.tip()
+        recent = [
+            deposit
+            for (network, _), deposit in record.deposits.items()
+            if network == self.network.id and deposit.height > tip.height - RECHECK_BLOCKS
+        ]
+        hashes = {}
+        for height in {deposit.height for deposit in recent}:
+            headers = await self.reader.headers(height, height)
+            hashes[height] = headers[0].hash if headers else ""
+        return [DepositGone(one.network, one.key) for one in recent if hashes[one.height] != one.hash]
+
+    async def fundings(self, record: Record, heights: Sequence[int], confirmations: int) -> list[Body]:
+        """What came to the float in these blocks and is not journaled yet."""
+        address = record.floats[self.network.id].address
+        found: list[Body] = []
+        for height in sorted(set(heights)):
+            header = await self.final_header(height, confirmations)
+            if header is None:
+                continue
+            [block] = await self.reader.blocks([header], self._watch([address], is_open=False))
+            # EVM coin: by the contract's own logs, for its balance also falls.
+            coin = self.network.coin.id
+            arrivals = [each for each in block.arrivals if not (self._is_evm and each.asset == coin)]
+            for arrival in [*arrivals, *await self.outflow.funded(header, address)]:
+                is_change = arrival.transaction in record.transactions and not self._is_evm
+                if (self.network.id, arrival.key) not in record.fundings and not is_change:
+                    facts = (self.network.id, arrival.key, address, arrival.asset, arrival.units)
+                    found.append(Funding(*facts, height=header.height, hash=header.hash))
+        return found
+
+    async def mined(self, record: Record, hints: Sequence[MinedHint], confirmations: int) -> list[Body]:
+        """Our transactions that are final."""
+        found: list[Body] = []
+        for height in sorted({hint.height for hint in hints}):
+            header = await self.final_header(height, confirmations)
+            if header is None:
+                continue
+            ours = {hint.transaction: hint.reservation for hint in hints if hint.height == height}
+            ours = {txid: seq for txid, seq in ours.items() if _is_ours(record, seq, txid)}
+            for one in await self.outflow.mined(header, list(ours)):
+                reserved = record.reservations[ours[one.transaction]].body
+                found.append(
+                    Mined(
+                        reservation=ours[one.transaction],
+                        transaction=one.transaction,
+                        height=header.height,
+                        hash=header.hash,
+                        is_reverted=one.is_reverted,
+                        fee_units=reserved.fee_units if one.fee_units is None else one.fee_units,
+                        unpaid=_unpaid(record, reserved.payouts, one.unpaid),
+                    )
+                )
+        return found
+
+    async def unexplained(self, record: Record) -> Sequence[str]:
+        """Spends of the float that this journal did not order."""
+        key = record.floats[self.network.id]
+        if self._is_evm:
+            from coincurve import PublicKey
+
+            owner = address_of(PublicKey(bytes.fromhex(key.public_key)))
+            known = Known(owner=owner, next_nonce=record.nonces.get(key.address, 0))
+        else:
+            coins = record.coins.get(self.network.id, {}).values()
+            known = Known(coins=tuple(coin.outpoint for coin in coins if coin.made_by is None))
+        return await self.outflow.unexplained(known)
+
+    @property
+    def _is_evm(self) -> bool:
+        return isinstance(self.network, EvmNetwork)
+
+    def _watch(self, addresses: Sequence[str], *, is_open: bool = True) -> Watch:
+        tokens = {}
+        if isinstance(self.network, EvmNetwork):
+            for token in self.tokens:
+                asset = erc20_asset(self.network, token, "", 0)
+                tokens["0x" + address_bytes(token).hex()] = asset
+        return Watch(self.network.id, addresses, frozenset(addresses) if is_open else frozenset(), tokens)
+
+
+def open_sight(network_id: str, access: NetworkAccess) -> Sight:
+    """The nodes of one network. Raises `NodeUrlMalformed`, `NodesMissing`, `NetworkUnknown`."""
+    network = network_by_id(network_id)
+    named = [(f"{network.name} node {number}", node) for number, node in enumerate(access.nodes, 1)]
+    readers: list[Node] = []
+    outflows: list[OutflowNode] = []
+    for name, node in named:
+        if isinstance(network, BitcoinNetwork):
+            where = BitcoinAccess(_url(node), node.cookie_file, node.rpcuser, node.rpcpassword_file, name)
+            readers.append(BitcoinNode(where, network))
+            outflows.append(BitcoinOutflow(where, network))
+        else:
+            credentials = Credentials(node.cookie_file, node.rpcuser, node.rpcpassword_file)
+            readers.append(EvmNode(_url(node), network, name=name, credentials=credentials))
+            outflows.append(EvmOutflow(_url(node), network, name=name, credentials=credentials))
+    return Sight(network, AgreeingNodes(readers), AgreeingOutflows(outflows), access.tokens)
+
+
+def _url(node: NodeAccess) -> str:
+    if node.url is not None:
+        return node.url
+    return node.url_file.read_text(encoding="ascii").strip() if node.url_file is not None else ""
+
+
+def _owners(record: Record, network: Network, hints: Sequence[DepositHint]) -> dict[str, tuple[int, Certificate]]:
+    """The addresses that these hints name, each derived anew from the certificate that grants its index."""
+    found = {}
+    for hint in hints:
+        person = record.merchants.get(hint.merchant)
+        certificate = person.newest if person is not None else None
+        for grant in certificate.networks if certificate is not None else ():
+            if grant.network == network.id and grant.has(hint.index) and certificate is not None:
+                try:
+                    found[deposit_address(network, grant.vault, hint.index)] = (hint.index, certificate)
+                except HoldfastError:
+                    continue  # a hint that names no possible address is worth nothing
+    return found
+
+
+def _deposit(network: Network, arrival: Arrival, index: int, certificate: Certificate, header: Header) -> Deposit:
+    return Deposit(
+        network=network.id,
+        key=arrival.key,
+        index=index,
+        merchant=certificate.merchant,
+        asset=AssetId(arrival.asset),
+        units=arrival.units,
+        tariff_units=arrival.units * certificate.tariff.deposit_basis_points // 10_000,
+        height=header.height,
+        hash=header.hash,
+    )
+
+
+def _is_ours(record: Record, seq: int, transaction: str) -> bool:
+    one = record.reservations.get(seq)
+    return one is not None and one.mined is None and one.signed is not None and one.signed.transaction == transaction
+
+
+def _unpaid(record: Record, payouts: Sequence[str], lines: Sequence[int]) -> tuple[tuple[str, int], ...]:
+    """From numbers in the call to places within each payout."""
+    found, start = [], 0
+    for payout_id in payouts:
+        count = len(record.payouts[payout_id].payout.lines)
+        found += [(payout_id, line - start) for line in lines if start <= line < start + count]
+        start += count
+    return tuple(found)
