@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from holdfast.chains.port import Arrival, Block, Header, Node, NodesDisagree, Unconfirmed, Watch
 from holdfast.core.errors import BadInput, HoldfastError
 
 T = TypeVar("T")
+One = TypeVar("One")
 
 SPLIT_BLOCKS_MAX = 2
 """Nodes may be on two sides of a race for the newest blocks; a longer split is reported as a disagreement."""
@@ -24,6 +25,57 @@ class NodesMissing(BadInput):
     """A network is configured without a node. Name at least one in `nodes`."""
 
     code = "nodes-missing"
+
+
+class HeaderNode(Protocol):
+    """What is asked of any node about where its chain ends."""
+
+    name: str
+
+    async def tip(self) -> Header:
+        """The newest block."""
+
+    async def headers(self, height_from: int, height_to: int) -> Sequence[Header]:
+        """Headers of these heights; see `chains.port.Node.headers`."""
+
+
+async def common_tip(nodes: Sequence[HeaderNode]) -> Header:
+    """The newest block that every node has in its chain.
+
+    Where some are behind, that is the lowest tip; where they race on two branches, the block before the split.
+    Raises what any node raises, and `NodesDisagree` for a split of more than `SPLIT_BLOCKS_MAX` blocks.
+    """
+    tips = await ask_all(nodes, lambda node: node.tip())
+    lowest = min(tips, key=lambda tip: tip.height)
+    if all(tip == lowest for tip in tips):
+        return lowest
+    height_from = max(0, lowest.height - SPLIT_BLOCKS_MAX)
+    shared = _shared(await ask_all(nodes, lambda node: node.headers(height_from, lowest.height)))
+    if not shared:
+        names = " and ".join(node.name for node in nodes)
+        raise NodesDisagree(f"{names}: no block in common at heights {height_from} to {lowest.height}")
+    return shared[-1]
+
+
+async def common_headers(nodes: Sequence[HeaderNode], height_from: int, height_to: int) -> Sequence[Header]:
+    """The headers of these heights up to where the nodes part. Raises `NodesDisagree` if they part at the first."""
+    chains = await ask_all(nodes, lambda node: node.headers(height_from, height_to))
+    shared = _shared(chains)
+    if not shared and all(chains):
+        names = " and ".join(node.name for node in nodes)
+        raise NodesDisagree(f"{names}: different blocks at height {height_from}")
+    return shared
+
+
+async def ask_all(nodes: Sequence[One], ask: Callable[[One], Awaitable[T]]) -> list[T]:
+    """Every node's answer, or the first error among them: never some answers without the others."""
+    answers = await asyncio.gather(*(ask(node) for node in nodes), return_exceptions=True)
+    kept: list[T] = []
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+        kept.append(answer)
+    return kept
 
 
 class AgreeingNodes:
@@ -38,29 +90,12 @@ class AgreeingNodes:
         self.name = " and ".join(node.name for node in nodes)
 
     async def tip(self) -> Header:
-        """The newest block that every node has in its chain.
-
-        Where some are behind, that is the lowest tip; where they race on two branches, the block before the split.
-        Raises what any node raises, and `NodesDisagree` for a split of more than `SPLIT_BLOCKS_MAX` blocks.
-        """
-        tips = await self._all(lambda node: node.tip())
-        lowest = min(tips, key=lambda tip: tip.height)
-        if all(tip == lowest for tip in tips):
-            return lowest
-        height_from = max(0, lowest.height - SPLIT_BLOCKS_MAX)
-        chains = await self._all(lambda node: node.headers(height_from, lowest.height))
-        shared = _shared(chains)
-        if not shared:
-            raise NodesDisagree(f"{self.name}: no block in common at heights {height_from} to {lowest.height}")
-        return shared[-1]
+        """The newest block that every node has in its chain. Raises as `common_tip`."""
+        return await common_tip(self._nodes)
 
     async def headers(self, height_from: int, height_to: int) -> Sequence[Header]:
-        """The headers of these heights up to where the nodes part. Raises `NodesDisagree` if they part at the first."""
-        chains = await self._all(lambda node: node.headers(height_from, height_to))
-        shared = _shared(chains)
-        if not shared and all(chains):
-            raise NodesDisagree(f"{self.name}: different blocks at height {height_from}")
-        return shared
+        """The headers of these heights up to where the nodes part. Raises as `common_headers`."""
+        return await common_headers(self._nodes, height_from, height_to)
 
     async def blocks(self, headers: Sequence[Header], watch: Watch) -> Sequence[Block]:
         """These blocks, if all nodes find the same arrivals in them. Raises `NodesDisagree` otherwise."""
@@ -103,14 +138,7 @@ class AgreeingNodes:
         await self._all(lambda node: node.close())
 
     async def _all(self, ask: Callable[[Node], Awaitable[T]]) -> list[T]:
-        """Every node's answer, or the first error among them: never some answers without the others."""
-        answers = await asyncio.gather(*(ask(node) for node in self._nodes), return_exceptions=True)
-        kept: list[T] = []
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-            kept.append(answer)
-        return kept
+        return await ask_all(self._nodes, ask)
 
 
 def _shared(chains: Sequence[Sequence[Header]]) -> list[Header]:

@@ -150,6 +150,22 @@ class BitcoinNode:
         arrivals = tuple(arrival for found in self._mempool.arrivals.values() for arrival in found)
         return Unconfirmed(tip if await self.tip() == tip else None, arrivals)
 
+    async def raw_block(self, block_hash: str, height: int) -> tuple[Header, bytes]:
+        """A block's bytes, proven by its hash, and its header. Raises `NodeBlockGone`."""
+        await self._check_network()
+        raw = await self._fetch(block_hash)
+        return self._proven(raw, block_hash, height), raw
+
+    def confirmations_min(self, origin: Origin) -> int:
+        """With how many confirmations an output of this origin can be spent."""
+        maturity = {Origin.COINBASE: self._network.coinbase_maturity, Origin.HOGEX: _PEGOUT_MATURITY}
+        return maturity.get(origin, 1)
+
+    @property
+    def rpc(self) -> RpcClient:
+        """The node itself, for what `bitcoin_outflow` asks beyond this port."""
+        return self._rpc
+
     def prepare(self, headers: Sequence[Header]) -> None:
         """Begin to fetch these blocks, in this order, and forget all others."""
         wanted = [header.hash for header in headers]
@@ -169,7 +185,6 @@ class BitcoinNode:
         await self._rpc.close()
 
     def _arrivals(self, payments: Iterable[Payment], addresses: Mapping[bytes, str]) -> tuple[Arrival, ...]:
-        maturity = {Origin.COINBASE: self._network.coinbase_maturity, Origin.HOGEX: _PEGOUT_MATURITY}
         return tuple(
             Arrival(
                 key=payment.key,
@@ -177,7 +192,7 @@ class BitcoinNode:
                 address=addresses[payment.script],
                 asset=self._network.coin.id,
                 units=payment.units,
-                confirmations_min=maturity.get(payment.origin, 1),
+                confirmations_min=self.confirmations_min(payment.origin),
             )
             for payment in payments
         )

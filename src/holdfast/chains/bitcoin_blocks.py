@@ -10,7 +10,7 @@ transactions).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set as AbstractSet
 from dataclasses import dataclass
 from enum import Enum, auto
 from hashlib import sha256
@@ -57,6 +57,16 @@ class Payment:
     def key(self) -> str:
         """Names the output for ever: a txid commits to everything in it."""
         return f"{self.transaction}:{self.output}"
+
+
+@dataclass(frozen=True, slots=True)
+class BlockContents:
+    """What was looked for in a block, each in chain order, and the ids of all its transactions."""
+
+    transactions: list[str]
+    payments: list[Payment]
+    spends: list[tuple[str, str]]
+    """Outpoint, and the transaction that spends it."""
 
 
 def double_sha256(data: bytes) -> bytes:
@@ -109,12 +119,49 @@ def payments_in_transaction(raw: bytes, txid: str, scripts: Mapping[bytes, objec
     return [Payment(txid, *each, Origin.PAYMENT) for each in found]
 
 
-def transactions_in_block(raw: bytes) -> list[str]:
-    """The ids of a block's transactions, in their order. Raises `BytesMalformed` as `payments_in_block` does."""
+def contents_of_block(raw: bytes, scripts: Mapping[bytes, object], outpoints: AbstractSet[str]) -> BlockContents:
+    """A block's transactions, what in it pays `scripts`, and who in it spends one of `outpoints`.
+
+    Raises `BytesMalformed` as `payments_in_block` does.
+    """
+    wanted = {outpoint_bytes(outpoint) for outpoint in outpoints}
+    payments: list[Payment] = []
     try:
-        return [display(txid) for txid in _read_block(raw, {}, [])]
+        txids, starts = _read_block(raw, scripts, payments)
+        names = [display(txid) for txid in txids]
+        places = zip(names, starts, strict=True) if wanted else ()
+        spends = [(outpoint_text(each), name) for name, at in places for each in _inputs(raw, at) if each in wanted]
     except IndexError:
         raise BytesMalformed(f"a block of {len(raw)} bytes ends too early") from None
+    return BlockContents(names, payments, spends)
+
+
+def spends_in_transaction(raw: bytes, txid: str, outpoints: AbstractSet[str]) -> list[str]:
+    """Which of these outpoints a transaction spends. Raises `BytesMalformed` unless its bytes hash to `txid`."""
+    if transaction_id(raw) != txid:
+        raise BytesMalformed(f"transaction {txid}: its bytes have another hash")
+    wanted = {outpoint_bytes(outpoint) for outpoint in outpoints}
+    return [outpoint_text(each) for each in _inputs(raw, 0) if each in wanted]
+
+
+def transaction_id(raw: bytes) -> str:
+    """The id of a transaction, whatever witness its bytes carry. Raises `BytesMalformed`."""
+    try:
+        start, end, _flags, _inputs = _read_outputs(raw, 0, {}, [])
+    except IndexError:
+        raise BytesMalformed(f"a transaction of {len(raw)} bytes ends too early") from None
+    return display(double_sha256(raw[:4] + raw[start:end] + raw[-4:]))
+
+
+def outpoint_bytes(outpoint: str) -> bytes:
+    """`txid:vout` as inputs have it: 36 bytes."""
+    transaction, _, place = outpoint.partition(":")
+    return bytes.fromhex(transaction)[::-1] + int(place).to_bytes(4, "little")
+
+
+def outpoint_text(outpoint: bytes) -> str:
+    """36 bytes of an input as `txid:vout`."""
+    return f"{display(outpoint[:32])}:{int.from_bytes(outpoint[32:], 'little')}"
 
 
 def _payments_in_block(raw: bytes, scripts: Mapping[bytes, object]) -> list[Payment]:
@@ -123,16 +170,18 @@ def _payments_in_block(raw: bytes, scripts: Mapping[bytes, object]) -> list[Paym
     return payments
 
 
-def _read_block(raw: bytes, scripts: Mapping[bytes, object], payments: list[Payment]) -> list[bytes]:
-    """The hashes of a block's transactions; what pays one of `scripts` goes into `payments`."""
+def _read_block(raw: bytes, scripts: Mapping[bytes, object], payments: list[Payment]) -> tuple[list[bytes], list[int]]:
+    """The hashes of a block's transactions and where each begins; what pays `scripts` goes into `payments`."""
     at = HEADER_BYTES
     if int.from_bytes(raw[0:4], "little") & _AUXPOW_VERSION_BIT and _has_auxpow(raw):
         at = _after_auxpow(raw, at)
     count, at = _varint(raw, at)
     txids: list[bytes] = []
+    starts: list[int] = []
     flags = 0
     for number in range(count):
         found: list[_Found] = []
+        starts.append(at)
         txid, at, flags = _read_transaction(raw, at, scripts, found)
         txids.append(txid)
         if found:
@@ -142,7 +191,7 @@ def _read_block(raw: bytes, scripts: Mapping[bytes, object], payments: list[Paym
         raise BytesMalformed(f"a block of {len(raw)} bytes has its last transaction end at {at}")
     if merkle_root(txids) != raw[36:68]:
         raise BytesMalformed("a block's transactions do not hash to its Merkle root")
-    return txids
+    return txids, starts
 
 
 def merkle_root(txids: list[bytes]) -> bytes:
@@ -222,6 +271,18 @@ def _read_outputs(
             found.append((number, script, int.from_bytes(raw[at : at + 8], "little")))
         at = end
     return start, at, flags, inputs
+
+
+def _inputs(raw: bytes, at: int) -> Iterable[bytes]:
+    """The outpoints that the transaction at `at` spends."""
+    at += 4
+    if raw[at] == 0:
+        at += 2
+    count, at = _varint(raw, at)
+    for _ in range(count):
+        yield raw[at : at + 36]
+        size, at = _varint(raw, at + 36)
+        at += size + 4
 
 
 def _varint(raw: bytes, at: int) -> tuple[int, int]:

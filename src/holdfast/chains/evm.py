@@ -166,6 +166,11 @@ class EvmNode:
                     arrivals.append(Arrival(f"{call.hash}:pending", call.hash, watched[to], asset.id, units))
         return Unconfirmed(tip, tuple(arrivals))
 
+    @property
+    def rpc(self) -> RpcClient:
+        """The node itself, for what `evm_outflow` asks beyond this port."""
+        return self._rpc
+
     def prepare(self, headers: Sequence[Header]) -> None:
         """Nothing: an EVM block is asked for with its facts, in few requests."""
 

@@ -122,11 +122,12 @@ _MAYBE_RECEIPT: type[RpcReceipt | None] = RpcReceipt | None  # type: ignore[assi
 
 
 class LogQuestion(msgspec.Struct, frozen=True):
-    """Logs of one block: by contracts (none named: any) and first topic."""
+    """Logs of one block: by contracts (none named: any), first topic, and addresses as third topic (none: any)."""
 
     block: str
     topic: str
     contracts: tuple[str, ...] = ()
+    payees: tuple[str, ...] = ()
 
 
 class BalanceQuestion(msgspec.Struct, frozen=True):
@@ -217,7 +218,8 @@ async def logs(rpc: RpcClient, questions: Sequence[LogQuestion]) -> list[list[Rp
         if _is_too_large(answer) and len(question.contracts) > 1:
             half = len(question.contracts) // 2
             parts = (question.contracts[:half], question.contracts[half:])
-            both = await logs(rpc, [LogQuestion(question.block, question.topic, part) for part in parts])
+            halves = [msgspec.structs.replace(question, contracts=part) for part in parts]
+            both = await logs(rpc, halves)
             found.append([log for part in both for log in part])
         else:
             found.append(_logs_of_block(answered(answer), question.block))
@@ -289,7 +291,10 @@ def _balances_call(block: str, addresses: Sequence[str]) -> tuple[object, ...]:
 
 
 def _filter(question: LogQuestion) -> dict[str, object]:
-    asked: dict[str, object] = {"blockHash": question.block, "topics": [question.topic]}
+    topics: list[object] = [question.topic]
+    if question.payees:
+        topics += [None, [topic_of(payee) for payee in question.payees]]
+    asked: dict[str, object] = {"blockHash": question.block, "topics": topics}
     if question.contracts:
         asked["address"] = list(question.contracts)
     return asked

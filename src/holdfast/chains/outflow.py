@@ -11,18 +11,25 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from holdfast.chains.agreement import NodesMissing
+from holdfast.chains.agreement import NodesMissing, ask_all, common_headers, common_tip
 from holdfast.chains.port import Arrival, Header, NodesDisagree
 from holdfast.core.errors import HoldfastError, Unavailable
 from holdfast.core.money import Asset, AssetId
 
 T = TypeVar("T")
+K = TypeVar("K")
 
 
 class SendRefused(Unavailable):
     """A node refused a signed transaction. Its reason says whether a higher fee, coin for gas or time will help."""
 
     code = "send-refused"
+
+
+class NodeBehind(Unavailable):
+    """A node is behind a block that was read before. Let it catch up; it cannot judge the float until then."""
+
+    code = "node-behind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +135,9 @@ class OutflowNode(Protocol):
     async def tip(self) -> Header:
         """The newest block. Raises `NodeUnreachable`, `NodeAnswerMalformed`, `NodeOnWrongNetwork`, `NodesDisagree`."""
 
+    async def headers(self, height_from: int, height_to: int) -> Sequence[Header]:
+        """Headers of these heights; see `chains.port.Node.headers`."""
+
     async def block(self, height: int, wanted: Wanted) -> OutflowBlock:
         """What concerns the float in the block that is at this height now. Raises `NodeBlockGone` above the tip."""
 
@@ -169,6 +179,36 @@ class AgreeingOutflows:
             raise NodesMissing
         self._nodes = tuple(nodes)
         self.name = " and ".join(node.name for node in nodes)
+
+    async def tip(self) -> Header:
+        """The newest block that every node has in its chain. Raises as `agreement.common_tip`."""
+        return await common_tip(self._nodes)
+
+    async def headers(self, height_from: int, height_to: int) -> Sequence[Header]:
+        """See `OutflowNode`: up to where the nodes part. Raises `NodesDisagree` if they part at the first."""
+        return await common_headers(self._nodes, height_from, height_to)
+
+    async def block(self, height: int, wanted: Wanted) -> OutflowBlock:
+        """See `OutflowNode`. Raises `NodesDisagree`."""
+        answers = await self._all(lambda node: node.block(height, wanted))
+        return self._same([[answer] for answer in answers], answers[0].header)[0]
+
+    async def holding(self, wanted: Wanted) -> Holding:
+        """The least of everything; an outpoint that one of them does not have is not there."""
+        answers = await self._all(lambda node: node.holding(wanted))
+        return Holding(
+            tip=min((answer.tip for answer in answers), key=lambda tip: tip.height),
+            units=_least([answer.units for answer in answers]),
+            confirmations=_least([answer.confirmations for answer in answers]),
+            nonces=_least([answer.nonces for answer in answers]),
+        )
+
+    async def status(self, transaction: str, outputs: int = 1) -> Status:
+        """In a block only if it is in the same for all; else it waits, if one of them says that it waits or more."""
+        answers = await self._all(lambda node: node.status(transaction, outputs))
+        if all(answer == answers[0] for answer in answers):
+            return answers[0]
+        return Status(is_waiting=any(answer.is_waiting or answer.block is not None for answer in answers))
 
     async def mined(self, header: Header, transactions: Sequence[str]) -> Sequence[Mined]:
         """See `OutflowNode`. Raises `NodesDisagree`."""
@@ -218,4 +258,9 @@ class AgreeingOutflows:
         return answers[0]
 
     async def _all(self, ask: Callable[[OutflowNode], Awaitable[T]]) -> list[T]:
-        return list(await asyncio.gather(*(ask(node) for node in self._nodes)))
+        return await ask_all(self._nodes, ask)
+
+
+def _least(answers: Sequence[Mapping[K, int]]) -> dict[K, int]:
+    """The lowest number under each key that all of them have."""
+    return {key: min(answer[key] for answer in answers) for key in answers[0] if all(key in one for one in answers)}
