@@ -15,6 +15,7 @@ from coincurve import PublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fixtures_watchtower import House, key_hex
+from holdfast.chains.bitcoin_scripts import address_of as script_address
 from holdfast.chains.evm_contracts import float_of, plan_vault
 from holdfast.chains.evm_deploy import deploy, deploy_float
 from holdfast.chains.localnet import AnvilNode, RegtestNode
@@ -28,14 +29,19 @@ from holdfast.core.leases import SignedLease
 from holdfast.core.networks import known_network
 from holdfast.core.orders import FloatKey, Genesis, SignedOrder
 from holdfast.core.quorum import Signature, tagged
-from holdfast.chains.bitcoin_scripts import address_of as script_address
 from holdfast.policy.document import POLICY_TAG
 from holdfast.signer.clocks import MachineClocks
 from holdfast.signer.keys import KeystoreKeys, make_keys
 from holdfast.signer.loop import Signer
 from holdfast.signer.networks import open_sight
 from holdfast.signer.platform import (
-    DepositHint, FundingHint, MinedHint, ProposedPayout, SignedDocument, Waiting, Work,
+    DepositHint,
+    FundingHint,
+    MinedHint,
+    ProposedPayout,
+    SignedDocument,
+    Waiting,
+    Work,
 )  # fmt: skip
 from holdfast.signer.settings import NetworkAccess, NodeAccess, SignerSettings
 from holdfast.signer.store import Journal

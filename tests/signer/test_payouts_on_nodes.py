@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures_signer import COIN, ETHER, EVM, LTC, FundingHint, MinedHint, Scene, fresh_address, policy_text
+from fixtures_signer import COIN, ETHER, EVM, LTC, MinedHint, Scene, fresh_address, policy_text
 from holdfast.chains.localnet import AnvilNode, RegtestNode
 
 pytestmark = [pytest.mark.node, pytest.mark.asyncio(loop_scope="session")]
