@@ -28,8 +28,10 @@ from holdfast.faces.api import (
     ledger_entries,
     merchants,
     networks,
+    payouts,
     problems,
     signer,
+    standing_orders,
     webhook_endpoints,
 )
 from holdfast.faces.api.edge import BODY_BYTES_MAX, Edge
@@ -44,6 +46,8 @@ V1: tuple[Router, ...] = (
     api_keys.router,
     invoices.router,
     deposits.router,
+    payouts.router,
+    standing_orders.router,
     balances.router,
     ledger_entries.router,
     addresses.router,

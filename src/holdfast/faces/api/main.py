@@ -34,11 +34,13 @@ from holdfast.faces.api.health import api_health
 from holdfast.faces.api.invoice_batches import InvoiceBatches
 from holdfast.faces.api.invoice_shapes import invoice_body
 from holdfast.faces.api.parts import AllParts, Quorum
+from holdfast.faces.api.payout_batches import PayoutBatches
 from holdfast.faces.api.rate_limits import RateLimit
 from holdfast.faces.web.live import LiveHub
 from holdfast.payments.catalogue import catalogue
 from holdfast.payments.indexes import Indexes
 from holdfast.payments.invoicing import Created, Desk
+from holdfast.payments.ordering import PayoutDesk
 from holdfast.payments.rate_sources import open_rates
 from holdfast.payments.webhooks import parse_key
 from holdfast.runtime import logs
@@ -75,6 +77,7 @@ async def open_parts(settings: Settings, clock: Clock, limit: RateLimit) -> Asyn
     ):
         desk = Desk(catalogue(settings), rates, Indexes(index_pool))
         batches = InvoiceBatches(pool, desk, clock, partial(_show, desk, settings.api.public_url.rstrip("/")))
+        payout_batches = PayoutBatches(pool, PayoutDesk(desk.catalogue, settings.payouts.fee), clock)
         hub = LiveHub(pool)
         polling = asyncio.create_task(hub.run())
         yield AllParts(
@@ -86,6 +89,7 @@ async def open_parts(settings: Settings, clock: Clock, limit: RateLimit) -> Asyn
                 pool, clock, limit, frozenset(settings.api.trusted_proxies), signer_token_of(settings)
             ),
             invoice_batches=batches,
+            payout_batches=payout_batches,
             quorum=read_quorum(settings),
             webhook_key=parse_key(read_secret(settings.webhooks.key_file)),
             health=api_health(pool),
@@ -94,6 +98,7 @@ async def open_parts(settings: Settings, clock: Clock, limit: RateLimit) -> Asyn
         hub.close()
         polling.cancel()
         await batches.close()
+        await payout_batches.close()
 
 
 def read_quorum(settings: Settings) -> Quorum | None:

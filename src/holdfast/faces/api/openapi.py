@@ -32,7 +32,8 @@ Payments for merchants, on their own networks.
 merchant by `{MERCHANT_HEADER}: mer_…`.
 
 **Doing things once.** Every POST takes an `Idempotency-Key`. Sent again with the same body, it does nothing twice and
-gets the same answer; with another body, `409 idempotency-key-reused`.
+gets the same answer; with another body, `409 idempotency-key-reused`. What a merchant or an officer has signed needs no
+such key: it is done once by itself, and sent again it is answered with what became of it.
 
 **Pages.** Lists come newest first (events: oldest first), `limit` at a time; send `next` as `after` for more.
 

@@ -13,6 +13,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from holdfast.faces.api.callers import Acting, Doorkeeper
 from holdfast.faces.api.invoice_batches import InvoiceBatches
+from holdfast.faces.api.payout_batches import PayoutBatches
 from holdfast.faces.web.live import LiveHub
 from holdfast.payments.invoicing import Desk
 from holdfast.runtime.clock import Clock
@@ -41,6 +42,7 @@ class AllParts:
     clock: Clock
     doorkeeper: Doorkeeper
     invoice_batches: InvoiceBatches
+    payout_batches: PayoutBatches
     quorum: Quorum | None
     """None: there is no quorum file yet, so nobody can be certified."""
     webhook_key: bytes = field(repr=False)
