@@ -11,7 +11,7 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,18 +71,20 @@ class Store:
         Raises `StoreInUse`, and `JournalBroken`, `GenesisUnknown` or `OrderNotAllowed` for a store that was edited.
         """
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = _locked(path.with_name(f"{path.name}.lock"))
-        path.touch(mode=0o600)
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" + _SCHEMA + _GUARDS)
-        self.standing = self._read(root_fingerprint)
-        self.frozen = self._frozen()
-        """Scopes that stand still now."""
+        with ExitStack() as opened:
+            opened.callback(os.close, _locked(path.with_name(f"{path.name}.lock")))
+            path.touch(mode=0o600)
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            opened.callback(self._db.close)
+            self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" + _SCHEMA + _GUARDS)
+            self.standing = self._read(root_fingerprint)
+            self.frozen = self._frozen()
+            """Scopes that stand still now."""
+            self._opened = opened.pop_all()
 
     def close(self) -> None:
         """Let go of the file."""
-        self._db.close()
-        os.close(self._lock)
+        self._opened.close()
 
     def hash_at(self, seq: int) -> str:
         """The hash of an entry that is held."""

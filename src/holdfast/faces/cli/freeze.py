@@ -22,7 +22,7 @@ _ANSWER_BYTES_MAX = 1_000_000
 
 
 class WatchtowerUnreachable(Unavailable):
-    """The watchtower does not answer at that address. While it is down nothing is paid out; stop the signer to be sure."""
+    """The watchtower does not answer at that address. While it is down nothing is paid out; check the address."""
 
     code = "watchtower-unreachable"
 
