@@ -104,7 +104,10 @@ class BitcoinOutflow:
         if not headers:
             raise NodeBlockGone(f"{self.name}: height {height}")
         addresses = {script_of(self._network, address): address for address in wanted.addresses}
-        contents = await self._contents(headers[0], addresses, wanted.outpoints)
+        raw = await self._raw(headers[0])
+        contents = self._contents(raw, headers[0], addresses, wanted.outpoints)
+        if made := {payment.key for payment in contents.payments} - wanted.outpoints:
+            contents = self._contents(raw, headers[0], addresses, wanted.outpoints | made)
         return OutflowBlock(
             header=headers[0],
             funded=tuple(self._arrival(payment, addresses[payment.script]) for payment in contents.payments),
@@ -114,7 +117,7 @@ class BitcoinOutflow:
 
     async def mined(self, header: Header, transactions: Sequence[str]) -> Sequence[Mined]:
         """See `OutflowNode`: proven by the block's own Merkle root."""
-        inside = set((await self._contents(header, {}, frozenset())).transactions)
+        inside = set(self._contents(await self._raw(header), header, {}, frozenset()).transactions)
         return [Mined(transaction) for transaction in transactions if transaction in inside]
 
     async def funded(self, header: Header, address: str) -> Sequence[Arrival]:
@@ -250,10 +253,15 @@ class BitcoinOutflow:
         except BytesMalformed:
             return False
 
-    async def _contents(self, header: Header, scripts: dict[bytes, str], outpoints: AbstractSet[str]) -> BlockContents:
+    async def _raw(self, header: Header) -> bytes:
         found, raw = await self._node.raw_block(header.hash, header.height)
         if found != header:
             raise NodeAnswerMalformed(f"{self.name}: block {header.hash} was announced with another header")
+        return raw
+
+    def _contents(
+        self, raw: bytes, header: Header, scripts: dict[bytes, str], outpoints: AbstractSet[str]
+    ) -> BlockContents:
         try:
             return contents_of_block(raw, scripts, outpoints)
         except BytesMalformed as error:

@@ -81,7 +81,7 @@ class Wanted:
     """Listed token contracts, lower case, and their assets (EVM)."""
     transactions: frozenset[str] = frozenset()
     outpoints: frozenset[str] = frozenset()
-    """Whose spender is to be named (Bitcoin family)."""
+    """Whose spender is to be named (Bitcoin family); so is that of what the very block makes at `addresses`."""
     senders: frozenset[str] = frozenset()
     """Accounts whose every transaction is to be named (EVM)."""
 
