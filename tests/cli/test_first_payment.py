@@ -52,7 +52,7 @@ def running(log: Path, *words: str | Path) -> Iterator[subprocess.Popen[bytes]]:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A local set-up with its networks and all zones running, and one merchant."""
     directory = tmp_path_factory.mktemp("first") / "shop"
-    port = free_ports(6)
+    port = free_ports(7)
     assert holdfast("init", "--local", directory, "--port", str(port)).code == 0
     with ExitStack() as stack:
         localnet = directory / "localnet.log"

@@ -31,7 +31,7 @@ from holdfast.client import (
 )
 from holdfast.core.states import DepositState, InvoiceState
 from holdfast.faces.cli.local_setup import read_localnet
-from holdfast.faces.cli.localnet import deploy_contracts
+from holdfast.faces.cli.localnet import prepare
 from holdfast.ledger import audit
 from holdfast.runtime.config import read_secret
 from holdfast.runtime.database import connected
@@ -178,7 +178,7 @@ async def kill_at_random(directory: Path, draw: Random) -> Counter[str]:
 
 async def test_kill_9_of_any_process_loses_nothing_and_credits_nothing_twice(tmp_path: Path) -> None:
     directory, draw = tmp_path / "shop", Random(20230722)  # noqa: S311  the same order of kills on every run
-    port = free_ports(6)
+    port = free_ports(7)
     assert holdfast("init", "--local", directory, "--port", str(port)).code == 0
     plan = read_localnet(directory)
     data = directory / "localnet"
@@ -187,7 +187,7 @@ async def test_kill_9_of_any_process_loses_nothing_and_credits_nothing_twice(tmp
         anvil(data / "anvil", plan.anvil_port) as evm,
         serving(directory),
     ):
-        await deploy_contracts(evm, plan)
+        await prepare(litecoin, evm, plan)
         await evm.mine(30)
         enrolled = await asyncio.to_thread(enrol, directory)
         load = Load(litecoin, evm)

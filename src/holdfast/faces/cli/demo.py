@@ -57,11 +57,11 @@ async def _play(directory: Path) -> Outcome:
     from holdfast.chains.localnet import anvil, free_ports, litecoin_regtest
     from holdfast.faces.cli.demo_story import Scene, play
     from holdfast.faces.cli.local_setup import read_localnet
-    from holdfast.faces.cli.localnet import deploy_contracts
+    from holdfast.faces.cli.localnet import prepare
 
     with progress("demo") as advance:
         advance("writing a set-up: officers, vault, keys, database", 0, STEPS)
-        port = free_ports(6)
+        port = free_ports(7)
         await _command("init", "--local", str(directory), "--port", str(port))
         plan = read_localnet(directory)
         advance("starting litecoind and anvil", 1, STEPS)
@@ -71,7 +71,7 @@ async def _play(directory: Path) -> Outcome:
             anvil(data / "anvil", plan.anvil_port) as evm,
         ):
             advance("deploying the vault's contracts", 2, STEPS)
-            await deploy_contracts(evm, plan)
+            await prepare(litecoin, evm, plan)
             advance("starting Holdfast", 3, STEPS)
             async with _serving(directory, port):
                 advance("enrolling a merchant", 4, STEPS)

@@ -53,7 +53,7 @@ def init(  # noqa: PLR0913  one option of the command line each
     database_url: Annotated[
         str | None, typer.Option(help="A PostgreSQL of your own, without password; else the embedded one.")
     ] = None,
-    port: Annotated[int, typer.Option(min=1, max=65000, help="Port of the API; the next four are used too.")] = 8480,
+    port: Annotated[int, typer.Option(min=1, max=65000, help="Port of the API; the next six are used too.")] = 8480,
     as_json: JsonOption = False,
 ) -> None:
     """Write a new set-up: a commented configuration, the officers' quorum and vault, and each key in its place.

@@ -14,6 +14,10 @@ from holdfast.core.errors import BadInput, NotFound
 LOCALNET_FILE = "localnet.json"
 LOCALNET_DIR = "localnet"
 TOKEN_SYMBOL, TOKEN_DECIMALS = "USDT", 6
+FLOAT_WHOLE = {"rLTC": 400, "ETH": 8, "USDT": 8_000}
+"""What the company puts into its float at the beginning, in whole coins."""
+GAS_WHOLE = 5
+"""What the float key's account has for gas."""
 # The first of anvil's accounts, published in its documentation.
 ANVIL_KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
 
@@ -40,6 +44,10 @@ class Localnet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threshold: int
     token: str
     """Address at which the test token stands once `localnet` has put it there."""
+    float_owner: str
+    """Address of the signer's float key on the EVM chain."""
+    litecoin_float: str
+    """Where the float lies on the Litecoin chain."""
 
 
 def write_localnet(directory: Path, localnet: Localnet) -> None:

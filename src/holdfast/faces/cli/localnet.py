@@ -28,7 +28,7 @@ def localnet(
 ) -> None:
     """Run real nodes of one's own (litecoind in regtest, anvil) for a set-up made by `init --local`, until Ctrl-C.
 
-    The vault's contracts and a test token are put onto the EVM chain the first time.
+    The first time, vault, float and a test token are put onto the EVM chain, and some money into both floats.
 
     Example: `holdfast localnet --dir shop`
     """
@@ -51,7 +51,7 @@ async def _run(directory: Path, plan: Localnet, block_seconds: float, *, as_json
         litecoin_regtest(data / "litecoin", plan.litecoin_port) as litecoin,
         anvil(data / "anvil", plan.anvil_port) as evm,
     ):
-        await deploy_contracts(evm, plan)
+        await prepare(litecoin, evm, plan)
         facts = {
             "litecoin-regtest": {"url": litecoin.rpc_url, "cookie_file": str(litecoin.cookie_file)},
             "anvil": {"url": evm.rpc_url, "token": plan.token},
@@ -63,15 +63,29 @@ async def _run(directory: Path, plan: Localnet, block_seconds: float, *, as_json
     say("localnet: stopped; the chains are kept")
 
 
-async def deploy_contracts(evm: AnvilNode, plan: Localnet) -> None:
-    """Put the vault and the test token where the plan says, unless they stand there already."""
-    from holdfast.chains.evm_contracts import plan_vault
-    from holdfast.chains.evm_deploy import deploy, deploy_local_contract, token_arguments
-    from holdfast.faces.cli.local_setup import ANVIL_KEY, TOKEN_DECIMALS, TOKEN_SYMBOL
+async def prepare(litecoin: RegtestNode, evm: AnvilNode, plan: Localnet) -> None:
+    """Put vault, float and test token where the plan says, and the company's money into the float, unless it was done.
 
-    done = await deploy(evm.rpc_url, plan_vault(plan.owners, plan.threshold), ANVIL_KEY)
+    A company would fund its float from its own wallet; here the chain's rich accounts are that.
+    """
+    from holdfast.chains.evm_contracts import float_of, plan_vault
+    from holdfast.chains.evm_deploy import deploy, deploy_float, deploy_local_contract, token_arguments
+    from holdfast.faces.cli.local_setup import ANVIL_KEY, FLOAT_WHOLE, GAS_WHOLE, TOKEN_DECIMALS, TOKEN_SYMBOL
+
+    vault = plan_vault(plan.owners, plan.threshold)
+    done = await deploy(evm.rpc_url, vault, ANVIL_KEY)
     await deploy_local_contract(evm.rpc_url, "PlainToken", token_arguments(TOKEN_SYMBOL, TOKEN_DECIMALS), ANVIL_KEY)
-    say(f"localnet: contracts deployed: {', '.join(done.made)}" if done.made else "localnet: contracts stand already")
+    made = await deploy_float(evm.rpc_url, plan.float_owner, vault.vault, ANVIL_KEY)
+    say(f"localnet: contracts deployed: {', '.join((*done.made, *made.made))}" if made.made else "localnet: as before")
+    if not made.made:
+        return
+    contract = float_of(plan.float_owner, vault.vault)
+    await evm.send(plan.float_owner, GAS_WHOLE * 10**18)
+    await evm.send(contract, FLOAT_WHOLE["ETH"] * 10**18)
+    mint = f"0x40c10f19{contract[2:].lower():0>64}{FLOAT_WHOLE[TOKEN_SYMBOL] * 10**TOKEN_DECIMALS:064x}"
+    await evm.transact({"to": plan.token, "data": mint})
+    await litecoin.send_many({plan.litecoin_float: FLOAT_WHOLE["rLTC"] * 10**8})
+    await asyncio.gather(litecoin.mine(), evm.mine())
 
 
 async def _mine_until(stop: asyncio.Event, litecoin: RegtestNode, evm: AnvilNode, block_seconds: float) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from holdfast.faces.cli.terminal import ConfigOption, load_settings, say
+from holdfast.faces.cli.zones import SIGNER_DIR, WATCHTOWER_DIR
 
 if TYPE_CHECKING:
     from holdfast.runtime.settings import Settings
@@ -25,6 +26,9 @@ class ZoneName(StrEnum):
     API = "api"
     FOLLOWER = "follower"
     COURIER = "courier"
+    BROADCASTER = "broadcaster"
+    WATCHTOWER = "watchtower"
+    SIGNER = "signer"
 
 
 MODULES: dict[ZoneName, tuple[str, ...]] = {
@@ -32,7 +36,15 @@ MODULES: dict[ZoneName, tuple[str, ...]] = {
     ZoneName.API: ("holdfast.faces.api.main",),
     ZoneName.FOLLOWER: ("holdfast.payments.main", "follower"),
     ZoneName.COURIER: ("holdfast.payments.main", "courier"),
+    ZoneName.BROADCASTER: ("holdfast.payments.main", "broadcaster"),
+    ZoneName.WATCHTOWER: ("holdfast.watchtower.main",),
+    ZoneName.SIGNER: ("holdfast.signer.main",),
 }
+OWN_FILES: dict[ZoneName, Path] = {
+    ZoneName.WATCHTOWER: Path(WATCHTOWER_DIR) / "tower.toml",
+    ZoneName.SIGNER: Path(SIGNER_DIR) / "signer.toml",
+}
+"""Zones that share no configuration with the platform: their own file, where they run on the same machine."""
 
 
 def serve(
@@ -44,6 +56,9 @@ def serve(
 
     Example: `holdfast serve --config shop/holdfast.toml`
     """
+    if zone in OWN_FILES and config is not None and config.name == OWN_FILES[zone].name:
+        argv = argv_of(zone, config)
+        os.execv(argv[0], argv)  # noqa: S606  as below; its host has no file of the platform's
     settings = load_settings(config)
     if zone is not None:
         argv = argv_of(zone, settings.path)
@@ -55,7 +70,9 @@ def serve(
 
 
 def argv_of(zone: ZoneName, config: Path) -> tuple[str, ...]:
-    """The command that is this zone's process."""
+    """The command that is this zone's process. `config`: the platform's file, or the zone's own."""
+    if zone in OWN_FILES and config.name != OWN_FILES[zone].name:
+        config = config.parent / OWN_FILES[zone]
     return (sys.executable, "-m", *MODULES[zone], "--config", str(config))
 
 
@@ -68,8 +85,9 @@ def zones_of(settings: Settings) -> list[Zone]:
     if settings.database.url is None:
         argv = argv_of(ZoneName.DATABASE, settings.path)
         zones.append(Zone(ZoneName.DATABASE, argv, ready=lambda: database_ready(settings)))
-    names = (ZoneName.FOLLOWER, ZoneName.COURIER, ZoneName.API)
-    return [*zones, *(Zone(name, argv_of(name, settings.path)) for name in names)]
+    names = (ZoneName.FOLLOWER, ZoneName.COURIER, ZoneName.BROADCASTER, ZoneName.API)
+    own = [name for name, file in OWN_FILES.items() if (settings.directory / file).exists()]
+    return [*zones, *(Zone(name, argv_of(name, settings.path)) for name in (*own, *names))]
 
 
 async def _serve_all(settings: Settings) -> None:

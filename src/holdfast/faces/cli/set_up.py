@@ -10,13 +10,19 @@ import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
+from coincurve import PublicKey
 
 from holdfast.chains.evm_contracts import plan_vault
 from holdfast.core.evm import VaultPlan
-from holdfast.core.networks import BitcoinNetwork, Network, known_network
+from holdfast.core.evm_transactions import address_of
+from holdfast.core.money import Asset
+from holdfast.core.networks import BitcoinNetwork, Network, erc20_asset, known_network
+from holdfast.core.orders import FloatKey, SignedOrder
+from holdfast.core.quorum import Quorum
 from holdfast.faces.cli.config_text import config_text
 from holdfast.faces.cli.local_setup import (
     LOCALNET_DIR,
@@ -26,15 +32,25 @@ from holdfast.faces.cli.local_setup import (
     token_address,
     write_localnet,
 )
+from holdfast.faces.cli.policy_text import CAP_DEFAULT, CAPS, policy_text
 from holdfast.faces.cli.terminal import Advance
-from holdfast.payments import api_keys
+from holdfast.faces.cli.zones import SIGNER_DIR, WATCHTOWER_DIR, SignerPlan, make_signer, make_watchtower
+from holdfast.payments import api_keys, signer_documents
 from holdfast.runtime.clock import SYSTEM_CLOCK
 from holdfast.runtime.database import connected, migrate
 from holdfast.runtime.embedded_database import embedded
-from holdfast.runtime.secret_files import write_secret
-from holdfast.runtime.settings import ConfirmationRule, NodeSettings, TokenSettings
-from holdfast.vault import keystore
-from holdfast.vault.officers import OfficerPublic, OfficersDiffer, descriptor_of, make_officer, public_part, quorum_of
+from holdfast.runtime.secret_files import read_secret, write_secret
+from holdfast.runtime.settings import ConfirmationRule, FloatSettings, NodeSettings, TokenSettings
+from holdfast.vault import documents, keystore, orders
+from holdfast.vault.officers import (
+    OfficerPublic,
+    OfficersDiffer,
+    OfficerSecret,
+    descriptor_of,
+    make_officer,
+    public_part,
+    quorum_of,
+)
 
 WEBHOOK_KEY_BYTES = 32
 STEPS = 4
@@ -83,18 +99,21 @@ def make(plan: Plan, advance: Advance) -> dict[str, object]:
     work.mkdir(parents=True, mode=0o700)
     try:
         advance("officers' keys", 0, STEPS)
-        officers = _read_officers(plan) if plan.officer_files else _make_officers(plan, work)
+        made = [] if plan.officer_files else _make_officers(plan, work)
+        officers = _read_officers(plan) if plan.officer_files else [public for public, _ in made]
         quorum = quorum_of(officers, plan.threshold)
         (work / "quorum.json").write_bytes(quorum.document())
         advance("configuration", 1, STEPS)
         write_secret(work / "secrets" / "webhook.key", secrets.token_hex(WEBHOOK_KEY_BYTES))
         evm = plan_vault([officer.evm_address for officer in officers], plan.threshold)
+        floats = _make_zones(plan, work, made, quorum) if plan.is_local else {}
         if plan.is_local:
-            write_localnet(work, _localnet(plan, evm))
-        (work / "holdfast.toml").write_text(_config(plan, networks, officers, evm), encoding="utf-8")
+            write_localnet(work, _localnet(plan, evm, floats))
+        (work / "holdfast.toml").write_text(_config(plan, networks, officers, evm, floats), encoding="utf-8")
         advance("database", 2, STEPS)
         if plan.database_url is None:
-            write_secret(work / "secrets" / "operator.key", asyncio.run(_database(work / "data" / "database")))
+            policy = signed_file(work / "policy.json") if plan.is_local else None
+            write_secret(work / "secrets" / "operator.key", asyncio.run(_database(work / "data" / "database", policy)))
         advance("done", STEPS, STEPS)
         if plan.directory.exists():
             plan.directory.rmdir()  # empty: `init` has looked
@@ -112,7 +131,7 @@ def make(plan: Plan, advance: Advance) -> dict[str, object]:
     }
 
 
-def _make_officers(plan: Plan, work: Path) -> list[OfficerPublic]:
+def _make_officers(plan: Plan, work: Path) -> list[tuple[OfficerPublic, OfficerSecret]]:
     people = []
     for number in range(1, plan.officers + 1):
         name = f"officer-{number}"
@@ -122,10 +141,66 @@ def _make_officers(plan: Plan, work: Path) -> list[OfficerPublic]:
         sealed = keystore.seal("officer", facts, secret.pack(), plan.passphrase)
         keystore.write(work / "officers" / f"{name}.keystore", sealed)
         (work / "officers" / f"{name}.json").write_bytes(msgspec.json.format(msgspec.json.encode(public)) + b"\n")
-        people.append(public)
+        people.append((public, secret))
     if plan.is_local:
         write_secret(work / "officers" / "passphrase", plan.passphrase)
     return people
+
+
+def _make_zones(
+    plan: Plan, work: Path, made: Sequence[tuple[OfficerPublic, OfficerSecret]], quorum: Quorum
+) -> dict[str, FloatKey]:
+    """Signer and watchtower of a local set-up, with genesis order and policy signed by its officers."""
+    networks = [known_network(name) for name in plan.networks]
+    now = SYSTEM_CLOCK.now()
+    lease_key = make_watchtower(work / WATCHTOWER_DIR, quorum.fingerprint(), plan.port + 6, is_fast=True)
+    up = Path("..")
+    nodes = {str(network.id): [_seen_from(up, _node(plan, network))] for network in networks}
+    evm_ids = [network.id for network in networks if not isinstance(network, BitcoinNetwork)]
+    keys = make_signer(
+        work / SIGNER_DIR,
+        SignerPlan(
+            networks=networks,
+            nodes=nodes,
+            tokens={network: [token_address()] for network in evm_ids},
+            root_fingerprint=quorum.fingerprint(),
+            platform_url=f"http://127.0.0.1:{plan.port}",
+            tower=f"127.0.0.1:{plan.port + 6}",
+            is_fast=True,
+        ),
+    )
+    write_secret(work / "secrets" / "signer.token", read_secret(work / SIGNER_DIR / "token"))
+    people = [public for public, _ in made]
+    order = orders.genesis(quorum, people, keys, lease_key, int(now.timestamp()))
+    _sign_and_write(work / SIGNER_DIR / "genesis.json", orders.unsigned(order), made, quorum)
+    text = policy_text([(network, _assets(network)) for network in networks], now + timedelta(days=365))
+    (work / "policy.toml").write_text(text, encoding="utf-8")
+    _sign_and_write(work / "policy.json", SignedOrder(text, ()), made, quorum)
+    return {one.network: one for one in order.floats}
+
+
+def _sign_and_write(
+    path: Path, document: SignedOrder, made: Sequence[tuple[OfficerPublic, OfficerSecret]], quorum: Quorum
+) -> None:
+    for _, secret in made[: quorum.threshold]:
+        document = documents.sign(document, secret.signing)
+    documents.write(path, document)
+
+
+def signed_file(path: Path) -> SignedOrder:
+    """A document that officers signed, as `init` wrote it."""
+    return documents.read(path)
+
+
+def _seen_from(up: Path, node: NodeSettings) -> NodeSettings:
+    cookie = node.cookie_file
+    return node if cookie is None else msgspec.structs.replace(node, cookie_file=up / cookie)
+
+
+def _assets(network: Network) -> list[Asset]:
+    if isinstance(network, BitcoinNetwork):
+        return [network.coin]
+    return [network.coin, erc20_asset(network, token_address(), TOKEN_SYMBOL, TOKEN_DECIMALS)]
 
 
 def _read_officers(plan: Plan) -> list[OfficerPublic]:
@@ -138,20 +213,43 @@ def _read_officers(plan: Plan) -> list[OfficerPublic]:
     return people
 
 
-async def _database(data_dir: Path) -> str:
-    """Make the embedded database with its roles and tables; the operator's first API key."""
+async def _database(data_dir: Path, policy: SignedOrder | None) -> str:
+    """Make the embedded database with its roles and tables, and put the policy before the signer; the operator's first
+    API key."""
     async with embedded(data_dir) as database:
         await migrate(database.owner_url)
         async with connected(database.owner_url) as connection:
-            _, secret = await api_keys.bootstrap_operator(connection, SYSTEM_CLOCK.now())
+            key, secret = await api_keys.bootstrap_operator(connection, SYSTEM_CLOCK.now())
+            if policy is not None:
+                handed = signer_documents.Handed(key.id, SYSTEM_CLOCK.now())
+                await signer_documents.put_policy(connection, policy.document, policy.signatures, handed)
     return secret
 
 
-def _localnet(plan: Plan, evm: VaultPlan) -> Localnet:
-    return Localnet(plan.port + 3, plan.port + 4, list(evm.owners), evm.threshold, token_address())
+def _localnet(plan: Plan, evm: VaultPlan, floats: Mapping[str, FloatKey]) -> Localnet:
+    keys = {known_network(name).name: floats[known_network(name).id] for name in plan.networks}
+    return Localnet(
+        litecoin_port=plan.port + 3,
+        anvil_port=plan.port + 4,
+        owners=list(evm.owners),
+        threshold=evm.threshold,
+        token=token_address(),
+        float_owner=_owner(keys["anvil"]),
+        litecoin_float=keys["litecoin-regtest"].address,
+    )
 
 
-def _config(plan: Plan, networks: Sequence[Network], officers: Sequence[OfficerPublic], evm: VaultPlan) -> str:
+def _owner(key: FloatKey) -> str:
+    return address_of(PublicKey(bytes.fromhex(key.public_key)))
+
+
+def _config(
+    plan: Plan,
+    networks: Sequence[Network],
+    officers: Sequence[OfficerPublic],
+    evm: VaultPlan,
+    floats: Mapping[str, FloatKey],
+) -> str:
     sections: dict[str, Mapping[str, object]] = {
         "api": {"port": plan.port, "public_url": f"http://127.0.0.1:{plan.port}"},
         "follower": {"metrics_port": plan.port + 1},
@@ -161,9 +259,13 @@ def _config(plan: Plan, networks: Sequence[Network], officers: Sequence[OfficerP
     }
     if plan.is_local:
         sections["rates"] = {"sources": [], "fixed": LOCAL_RATES}
+        sections["signer"] = {"token_file": "secrets/signer.token"}
     if plan.database_url is not None:
         sections["database"] = {"url": plan.database_url}
-    tables = {network.name: _network(plan, network, officers, evm) for network in networks}
+    tables = {
+        network.name: {**_network(plan, network, officers, evm), **_float(network, floats.get(network.id))}
+        for network in networks
+    }
     return config_text({"quorum_file": "quorum.json"}, sections, tables)
 
 
@@ -177,6 +279,17 @@ def _network(plan: Plan, network: Network, officers: Sequence[OfficerPublic], ev
     if plan.is_local:
         table["tokens"] = [TokenSettings(contract=token_address(), symbol=TOKEN_SYMBOL, decimals=TOKEN_DECIMALS)]
     return table
+
+
+def _float(network: Network, key: FloatKey | None) -> Mapping[str, object]:
+    """Where the float lies, as the genesis order has it, with the cap that the policy begins with."""
+    if key is None:
+        return {}
+    cap = {asset.symbol: str(CAPS.get(asset.symbol, CAP_DEFAULT)) for asset in _assets(network)}
+    low = {symbol: str(int(whole) // 5) for symbol, whole in cap.items()}
+    if isinstance(network, BitcoinNetwork):
+        return {"float": FloatSettings(address=key.address, vault_address=key.vault, cap=cap, low=low)}
+    return {"float": FloatSettings(address=key.address, owner=_owner(key), cap=cap, low=low)}
 
 
 def _node(plan: Plan, network: Network) -> NodeSettings:
