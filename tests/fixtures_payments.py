@@ -19,11 +19,11 @@ from holdfast.core.networks import NetworkId
 from holdfast.payments import attention, deposits, events, housekeeping, invoices, invoicing, merchants
 from holdfast.payments.accounts import AssetBalance, balances
 from holdfast.payments.catalogue import Catalogue, catalogue_of
-from holdfast.payments.crediting import merchant as purse
 from holdfast.payments.follow import Follower
 from holdfast.payments.indexes import Indexes, vault_to_json
 from holdfast.payments.invoicing import Created, Desk, NewInvoice
 from holdfast.payments.merchants import Merchant
+from holdfast.payments.paying import merchant as purse
 from holdfast.payments.rates import SCALE, FixedRates
 from holdfast.payments.standing import Terms
 from holdfast.payments.steps import Work

@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from holdfast import ledger
 from holdfast.ledger import AccountKind, Entry
 from holdfast.payments.catalogue import Catalogue
-from holdfast.payments.crediting import merchant, receivable
+from holdfast.payments.paying import merchant, receivable
 
 
 @dataclass(frozen=True, slots=True)

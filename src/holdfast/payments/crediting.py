@@ -17,34 +17,16 @@ from holdfast import ledger
 from holdfast.core.errors import Conflict
 from holdfast.core.money import AssetId
 from holdfast.core.states import DepositState, move_deposit
-from holdfast.ledger import Account, AccountKind, LedgerRaced, Refused, Rule, Transfer
+from holdfast.ledger import Account, LedgerRaced, Refused, Rule, Transfer
+from holdfast.payments import paying
 from holdfast.payments.deposits import Deposit
+from holdfast.payments.paying import income, merchant, receivable, vault
 
 
 class CreditRefused(Conflict):
     """The ledger refused a transfer that a deposit needs. Nothing was changed; read the rule that the detail names."""
 
     code = "credit-refused"
-
-
-def vault(asset: str) -> Account:
-    """What lies in the vault."""
-    return Account(AccountKind.VAULT, AssetId(asset))
-
-
-def merchant(asset: str, merchant_id: str) -> Account:
-    """What a merchant may order out."""
-    return Account(AccountKind.MERCHANT, AssetId(asset), merchant_id)
-
-
-def receivable(asset: str, merchant_id: str) -> Account:
-    """What a merchant owes, because money that he had already ordered out was reorganised away."""
-    return Account(AccountKind.RECEIVABLE, AssetId(asset), merchant_id)
-
-
-def income(asset: str) -> Account:
-    """What the company earned by tariffs."""
-    return Account(AccountKind.INCOME, AssetId(asset))
 
 
 def tariff_units(units: int, basis_points: int) -> int:
@@ -70,23 +52,29 @@ async def confirm(conn: AsyncConnection[Any], deposits: Sequence[Deposit], now: 
         for deposit in deposits
     ]
     owed = {debt: -(await ledger.balance(conn, debt)).posted for debt in {_debt_of(each) for each in confirmed}}
+    lacking = await _lacking(conn, {debt.asset for debt, units in owed.items() if units})
     transfers: list[Transfer] = []
     for deposit in confirmed:
         repaid = min(owed[_debt_of(deposit)], deposit.units - deposit.tariff_units)
         owed[_debt_of(deposit)] -= repaid
         transfers += credit_transfers(deposit, repaid)
+        if repaid:
+            key = f"deposit:{deposit.id}:{deposit.times_confirmed}"
+            transfers += paying.unbear(key, deposit.asset, repaid, lacking[deposit.asset], deposit.id)
+            lacking[deposit.asset] -= min(repaid, lacking[deposit.asset])
     await _post(conn, transfers)
     return confirmed
 
 
 async def reverse(conn: AsyncConnection[Any], deposits: Sequence[Deposit]) -> list[tuple[Deposit, int]]:
-    """Take confirmed deposits' credit back: from the merchant what he still has, the rest he owes.
+    """Take confirmed deposits' credit back: from the merchant what he still has; the rest he owes, the company bears it.
 
     Returns the deposits as they are then, with the units that are owed because of each.
     Raises `CreditRefused`, and `LedgerRaced` where a balance changed in the meantime: run the transaction again.
     """
     purses = {merchant(each.asset, each.merchant_id) for each in deposits}
     left = {purse: (await ledger.balance(conn, purse)).available for purse in purses}
+    claims = {each.asset: (await ledger.balance(conn, paying.claim(each.asset))).available for each in deposits}
     transfers: list[Transfer] = []
     reversed_: list[tuple[Deposit, int]] = []
     for deposit in deposits:
@@ -94,6 +82,9 @@ async def reverse(conn: AsyncConnection[Any], deposits: Sequence[Deposit]) -> li
         taken = max(0, min(net, left[purse]))
         left[purse] -= taken
         transfers += reversal_transfers(deposit, taken)
+        key = f"reorg:{deposit.id}:{deposit.times_confirmed}"
+        transfers += paying.bear(key, deposit.asset, net - taken, claims[deposit.asset], deposit.id)
+        claims[deposit.asset] -= min(net - taken, claims[deposit.asset])
         reversed_.append((_gone(deposit), net - taken))
     await _post(conn, transfers)
     return reversed_
@@ -120,6 +111,11 @@ def reversal_transfers(deposit: Deposit, taken: int) -> list[Transfer]:
         (f"{key}:owed", _debt_of(deposit), lying, owed, deposit.id, "reorg-owed"),
         (f"{key}:tariff", income(deposit.asset), lying, deposit.tariff_units, deposit.id, "reorg-tariff"),
     )
+
+
+async def _lacking(conn: AsyncConnection[Any], assets: set[AssetId]) -> dict[str, int]:
+    """What the vault lacks of each asset."""
+    return {asset: -(await ledger.balance(conn, paying.deficit(asset))).posted for asset in sorted(assets)}
 
 
 def _debt_of(deposit: Deposit) -> Account:

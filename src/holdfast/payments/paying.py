@@ -41,6 +41,16 @@ def payable(asset: str, merchant_id: str) -> Account:
     return Account(AccountKind.PAYABLE, AssetId(asset), merchant_id)
 
 
+def receivable(asset: str, merchant_id: str) -> Account:
+    """What a merchant owes, because money that he had already ordered out was reorganised away."""
+    return Account(AccountKind.RECEIVABLE, AssetId(asset), merchant_id)
+
+
+def income(asset: str) -> Account:
+    """What the company earned by tariffs."""
+    return Account(AccountKind.INCOME, AssetId(asset))
+
+
 def vault(asset: str) -> Account:
     """What lies in the vault."""
     return Account(AccountKind.VAULT, AssetId(asset))
