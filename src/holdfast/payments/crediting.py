@@ -67,7 +67,7 @@ async def confirm(conn: AsyncConnection[Any], deposits: Sequence[Deposit], now: 
 
 
 async def reverse(conn: AsyncConnection[Any], deposits: Sequence[Deposit]) -> list[tuple[Deposit, int]]:
-    """Take confirmed deposits' credit back: from the merchant what he still has; the rest he owes, the company bears it.
+    """Take confirmed deposits' credit back: from the merchant what he has; the rest he owes, and the company bears.
 
     Returns the deposits as they are then, with the units that are owed because of each.
     Raises `CreditRefused`, and `LedgerRaced` where a balance changed in the meantime: run the transaction again.
