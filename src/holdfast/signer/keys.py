@@ -68,8 +68,7 @@ class KeystoreKeys:
     def __init__(self, journal: bytes, keys: dict[str, bytes]) -> None:
         """Take raw private keys: 32 bytes each. Raises `KeystoreMalformed`, `KeyNameMalformed`."""
         for name in keys:
-            if not _NAME.fullmatch(name):
-                raise KeyNameMalformed(name[:60])
+            check_name(name)
         try:
             self._journal = Ed25519PrivateKey.from_private_bytes(journal)
             self._keys = {name: PrivateKey(key) for name, key in keys.items()}
@@ -125,6 +124,12 @@ class KeystoreKeys:
         if name not in self._keys:
             raise KeyUnknown(name[:60])
         return self._keys[name]
+
+
+def check_name(name: str) -> None:
+    """Raises `KeyNameMalformed`."""
+    if not _NAME.fullmatch(name):
+        raise KeyNameMalformed(name[:60])
 
 
 def make_keys(names: Iterable[str]) -> KeystoreKeys:

@@ -19,11 +19,11 @@ import msgspec
 from holdfast.core.errors import BadInput, HoldfastError, Unavailable
 from holdfast.core.orders import SignedOrder
 from holdfast.signer.clocks import MachineClocks
-from holdfast.signer.keys import open_keys
+from holdfast.signer.keys import Keys, open_keys
 from holdfast.signer.loop import Signer
 from holdfast.signer.networks import open_sight
 from holdfast.signer.platform import Platform
-from holdfast.signer.settings import SignerSettings, load
+from holdfast.signer.settings import SignerSettings, SignerSettingsWrong, load
 from holdfast.signer.store import Journal
 from holdfast.signer.tower import Tower
 
@@ -46,7 +46,7 @@ class GenesisUnreadable(BadInput):
 
 def open_signer(settings: SignerSettings) -> Signer:
     """All parts, unconnected. Raises what keystore, journal and nodes' settings raise."""
-    keys, clocks = open_keys(settings.keystore_file, settings.passphrase_file), MachineClocks()
+    keys, clocks = keys_of(settings), MachineClocks()
     return Signer(
         settings=settings,
         journal=Journal(settings.journal_file),
@@ -56,6 +56,21 @@ def open_signer(settings: SignerSettings) -> Signer:
         sights={name: open_sight(name, access) for name, access in settings.networks.items()},
         clocks=clocks,
     )
+
+
+def keys_of(settings: SignerSettings) -> Keys:
+    """The keys, wherever they are. Raises what `core.keystore` names, `HsmUnavailable`, `SignerSettingsWrong`."""
+    stored = None
+    if settings.keystore_file is not None and settings.passphrase_file is not None:
+        stored = open_keys(settings.keystore_file, settings.passphrase_file)
+    if settings.hsm is not None:
+        from holdfast.signer.pkcs11_keys import Pkcs11Keys  # only where the extra is installed
+
+        hsm = settings.hsm
+        return Pkcs11Keys(hsm.library, hsm.token, hsm.pin_file, journal=stored.sign_journal if stored else None)
+    if stored is None:
+        raise SignerSettingsWrong("keystore_file and passphrase_file, or [hsm]: keys are missing")
+    return stored
 
 
 def read_genesis(path: Path) -> SignedOrder:

@@ -43,6 +43,16 @@ class NetworkAccess(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """EVM: contracts of the tokens that count, EIP-55."""
 
 
+class HsmAccess(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A hardware module that holds the keys (PKCS #11; needs the extra `[hsm]`)."""
+
+    library: Path
+    """The module's shared library, from its maker."""
+    token: str
+    """Label of the token."""
+    pin_file: Path
+
+
 class SignerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The file `signer.toml`. Paths are relative to its directory."""
 
@@ -51,9 +61,11 @@ class SignerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     genesis_file: Path
     """The signed genesis order: the first entry of a new journal."""
     journal_file: Path
-    keystore_file: Path
-    """Float keys, gas keys and the journal key, sealed."""
-    passphrase_file: Path
+    keystore_file: Path | None = None
+    """Float keys, gas keys and the journal key, sealed; beside a module without Ed25519 only the journal key."""
+    passphrase_file: Path | None = None
+    hsm: HsmAccess | None = None
+    """The keys are in here, and only for want of Ed25519 does the journal key come from a keystore."""
     tower_host: str = "127.0.0.1"
     tower_port: Annotated[int, Meta(ge=1, le=65_535)]
     platform_url: str
