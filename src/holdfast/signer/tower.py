@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from holdfast.core.errors import Conflict, Unavailable
-from holdfast.core.journal import Head
+from holdfast.core.journal import Head, StoredEntry
 from holdfast.core.leases import (
     LINE_BYTES_MAX,
     Ask,
@@ -22,6 +22,7 @@ from holdfast.core.leases import (
     LeaseRequest,
     SignedLease,
     accept,
+    fetch_message,
     request_message,
 )
 from holdfast.signer.clocks import Clocks
@@ -102,6 +103,22 @@ class Tower:
             if held is not None and held.lease.seq == head.seq:
                 return held
 
+    async def fetch(self) -> list[StoredEntry]:
+        """The whole journal as the watchtower holds it, for a signer that lost its own.
+
+        Raises `TowerUnreachable`, `LeaseNotGranted`.
+        """
+        found: list[StoredEntry] = []
+        while True:
+            ask = Ask(secrets.token_hex(32), len(found), 0, Head().hash)
+            line = {"fetch": ask, "signature": self.sign_journal(fetch_message(ask)).hex()}
+            answer = msgspec.json.decode(await self._exchange(msgspec.json.encode(line)), type=_Answer)
+            if answer.refused or answer.entries is None:
+                raise LeaseNotGranted(answer.refused)
+            if not answer.entries:
+                return found
+            found += answer.entries
+
     async def close(self) -> None:
         """Close the connection."""
         if self._streams is not None:
@@ -169,3 +186,4 @@ class _Answer(msgspec.Struct, frozen=True):
     refused: str = ""
     seq: int = 0
     head: str = ""
+    entries: tuple[StoredEntry, ...] | None = None

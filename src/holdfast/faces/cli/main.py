@@ -24,8 +24,10 @@ from holdfast.faces.cli import (
     merchant,
     migrate,
     pay,
+    policy,
     resume,
     serve,
+    signer,
     vault,
     vault_order,
     vault_spend,
@@ -55,6 +57,9 @@ app.command("restore", rich_help_panel=KEEP)(backup.restore)
 app.add_typer(merchant.app, name="merchant", rich_help_panel=PEOPLE)
 vault_spend.register(vault.app)
 vault_order.register(vault.app)
+app.add_typer(policy.app, name="policy", rich_help_panel=PEOPLE)
+app.add_typer(signer.app, name="signer", rich_help_panel=PEOPLE)
+app.add_typer(signer.rotate, name="rotate", rich_help_panel=KEEP)
 app.add_typer(vault.app, name="vault", rich_help_panel=PEOPLE)
 app.command("deploy", rich_help_panel=START)(deploy.deploy)
 app.add_typer(keys.app, name="keys", rich_help_panel=PEOPLE)
