@@ -129,8 +129,8 @@ def rotate_float(
     taken = held.public_keys()
     name = next(f"{found.id}/{n}" for n in range(2, GENERATIONS_MAX) if f"{found.id}/{n}" not in taken)
     fresh, kept = (
-        settings.keystore_file.with_suffix(".new"),
-        settings.keystore_file.with_suffix(f".before-{len(taken)}"),
+        keystore_file.with_suffix(".new"),
+        keystore_file.with_suffix(f".before-{len(taken)}"),
     )
     renewed = held.with_fresh([name])
     renewed.write(fresh, read_private(passphrase_file).decode().strip())
