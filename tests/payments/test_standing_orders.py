@@ -12,7 +12,7 @@ from fixtures_payments import Pool
 from fixtures_payouts import ETHER, NUMBERS, Payer, enrolled_payer, payee, signed
 from holdfast.core.intents import Intent, IntentMalformed, StandingOrder, read_intent, standing_payout
 from holdfast.core.states import PayoutState, StandingOrderState, TransitionForbidden
-from holdfast.payments import payouts, progress, standing_orders
+from holdfast.payments import housekeeping, payouts, progress, standing_orders
 from holdfast.payments.ordering import IntentOfAnotherKind, PayoutFeeTooLow, PayoutReferenceTaken
 from holdfast.payments.payouts import Payout
 from holdfast.payments.standing_orders import StandingOrderNotFound, StandingOrderTooSmall
@@ -223,3 +223,10 @@ async def test_slots_as_long_as_the_calendar_do_no_harm(pool: Pool) -> None:
     landlord = Landlord(payer, order)
     assert len(await landlord.propose()) == 1
     assert (await landlord.again()).due_at == order.expires_at
+
+
+async def test_housekeeping_pays_what_is_due(landlord: Landlord) -> None:
+    payer = landlord.payer
+    await payer.fund(9 * ETHER)
+    assert await housekeeping.pay_slots(payer.pool, payer.desk, payer.clock.now()) == 1
+    assert await housekeeping.pay_slots(payer.pool, payer.desk, payer.clock.now()) == 0

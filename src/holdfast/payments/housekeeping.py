@@ -1,4 +1,4 @@
-"""What time does by itself: invoices run out, old answers are forgotten, figures are counted. One process does it."""
+"""What time does by itself: invoices run out, standing orders fall due, old answers are forgotten."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import structlog
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from holdfast.payments import idempotency
+from holdfast.ledger import LedgerRaced
+from holdfast.payments import idempotency, standing_orders
+from holdfast.payments.ordering import PayoutDesk
 from holdfast.payments.restanding import expire
 from holdfast.payments.standing import AttentionReason
 from holdfast.runtime import metrics
@@ -28,13 +30,14 @@ Pool = AsyncConnectionPool[AsyncConnection[Any]]
 log = structlog.get_logger()
 
 
-async def keep_house(pool: Pool, clock: Clock, stopping: asyncio.Event) -> None:
+async def keep_house(pool: Pool, clock: Clock, desk: PayoutDesk, stopping: asyncio.Event) -> None:
     """Do it all, each in its rhythm, until told to stop. A database that is away is tried again."""
     tidied = counted = clock.now() - max(TIDY_EVERY, COUNT_EVERY)
     while not stopping.is_set():
         now = clock.now()
         try:
             await expire_all(pool, now)
+            await pay_slots(pool, desk, now)
             if now - tidied >= TIDY_EVERY:
                 await tidy(pool, now)
                 tidied = now
@@ -56,6 +59,21 @@ async def expire_all(pool: Pool, now: datetime) -> int:
         changed += len(done)
         if len(done) < EXPIRE_AT_ONCE:
             return changed
+
+
+async def pay_slots(pool: Pool, desk: PayoutDesk, now: datetime) -> int:
+    """Order what standing orders may pay now. Returns how many payouts. What raced with others is tried next time."""
+    made = 0
+    while True:
+        try:
+            async with pool.connection() as conn, conn.transaction():
+                done = await standing_orders.propose_slots(conn, desk, now)
+        except LedgerRaced as error:
+            log.info("slots_raced", detail=error.detail)
+            return made
+        made += len(done)
+        if not done:
+            return made
 
 
 async def tidy(pool: Pool, now: datetime) -> None:

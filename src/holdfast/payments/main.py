@@ -26,6 +26,7 @@ from holdfast.payments.catalogue import catalogue
 from holdfast.payments.follow import Follower
 from holdfast.payments.housekeeping import keep_house
 from holdfast.payments.nodes import open_node
+from holdfast.payments.ordering import PayoutDesk
 from holdfast.payments.steps import Work
 from holdfast.runtime import logs
 from holdfast.runtime.clock import SYSTEM_CLOCK, Clock
@@ -54,13 +55,14 @@ class NetworkInTrouble(Conflict):
 
 async def follow_all(settings: Settings, pool: Pool, clock: Clock, stopping: asyncio.Event) -> None:
     """Follow every configured network, each in a task of its own, and keep house, until told to stop."""
-    listed = catalogue(settings).networks.values()
+    desk = PayoutDesk(catalogue(settings), settings.payouts.fee)
+    listed = desk.catalogue.networks.values()
     followers = [Follower(pool, Work(each), open_node(each.settings), clock) for each in listed]
     try:
         async with asyncio.TaskGroup() as tasks:
             for follower in followers:
                 tasks.create_task(follower.run(stopping))
-            tasks.create_task(keep_house(pool, clock, stopping))
+            tasks.create_task(keep_house(pool, clock, desk, stopping))
     finally:
         for follower in followers:
             await follower.node.close()
