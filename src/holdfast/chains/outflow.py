@@ -1,23 +1,18 @@
 """What is asked of a node about the float and about money going out; families implement `OutflowNode`.
 
-Several nodes stand behind one: they must agree about what is in a block, the lowest fee counts, an unexplained spend
-that one of them sees is one, and bytes are sent to all.
+The signer sees by it what it may spend, the platform's broadcaster sends and finds by it, and whoever watches learns
+by it of spends that nobody ordered. It holds no key, and it credits nobody.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from holdfast.chains.agreement import NodesMissing, ask_all, common_headers, common_tip
-from holdfast.chains.port import Arrival, Header, NodesDisagree
-from holdfast.core.errors import HoldfastError, Unavailable
+from holdfast.chains.port import Arrival, Header
+from holdfast.core.errors import Unavailable
 from holdfast.core.money import Asset, AssetId
-
-T = TypeVar("T")
-K = TypeVar("K")
 
 
 class SendRefused(Unavailable):
@@ -168,99 +163,3 @@ class OutflowNode(Protocol):
 
     async def close(self) -> None:
         """Close the connections."""
-
-
-class AgreeingOutflows:
-    """All of these nodes as one `OutflowNode`."""
-
-    def __init__(self, nodes: Sequence[OutflowNode]) -> None:
-        """Raises `NodesMissing` for none."""
-        if not nodes:
-            raise NodesMissing
-        self._nodes = tuple(nodes)
-        self.name = " and ".join(node.name for node in nodes)
-
-    async def tip(self) -> Header:
-        """The newest block that every node has in its chain. Raises as `agreement.common_tip`."""
-        return await common_tip(self._nodes)
-
-    async def headers(self, height_from: int, height_to: int) -> Sequence[Header]:
-        """See `OutflowNode`: up to where the nodes part. Raises `NodesDisagree` if they part at the first."""
-        return await common_headers(self._nodes, height_from, height_to)
-
-    async def block(self, height: int, wanted: Wanted) -> OutflowBlock:
-        """See `OutflowNode`. Raises `NodesDisagree`."""
-        answers = await self._all(lambda node: node.block(height, wanted))
-        return self._same([[answer] for answer in answers], answers[0].header)[0]
-
-    async def holding(self, wanted: Wanted) -> Holding:
-        """The least of everything; an outpoint that one of them does not have is not there."""
-        answers = await self._all(lambda node: node.holding(wanted))
-        return Holding(
-            tip=min((answer.tip for answer in answers), key=lambda tip: tip.height),
-            units=_least([answer.units for answer in answers]),
-            confirmations=_least([answer.confirmations for answer in answers]),
-            nonces=_least([answer.nonces for answer in answers]),
-        )
-
-    async def status(self, transaction: str, outputs: int = 1) -> Status:
-        """In a block only if it is in the same for all; else it waits, if one of them says that it waits or more."""
-        answers = await self._all(lambda node: node.status(transaction, outputs))
-        if all(answer == answers[0] for answer in answers):
-            return answers[0]
-        return Status(is_waiting=any(answer.is_waiting or answer.block is not None for answer in answers))
-
-    async def mined(self, header: Header, transactions: Sequence[str]) -> Sequence[Mined]:
-        """See `OutflowNode`. Raises `NodesDisagree`."""
-        return self._same(await self._all(lambda node: node.mined(header, transactions)), header)
-
-    async def funded(self, header: Header, address: str) -> Sequence[Arrival]:
-        """See `OutflowNode`. Raises `NodesDisagree`."""
-        return self._same(await self._all(lambda node: node.funded(header, address)), header)
-
-    async def unexplained(self, known: Known) -> Sequence[str]:
-        """What any of them sees."""
-        found = await self._all(lambda node: node.unexplained(known))
-        return list(dict.fromkeys(each for one in found for each in one))
-
-    async def median_time(self) -> int:
-        """The earliest: time that one node has not seen has not passed."""
-        return min(await self._all(lambda node: node.median_time()))
-
-    async def fees(self) -> FeeRate:
-        """The lowest of each: a lying node can make us wait, not pay."""
-        rates = await self._all(lambda node: node.fees())
-        return FeeRate(
-            min(rate.per_kvb for rate in rates),
-            min(rate.base_fee_wei for rate in rates),
-            min(rate.priority_fee_wei for rate in rates),
-        )
-
-    async def send(self, raw: bytes) -> None:
-        """To all; one that takes it is enough. Raises the first error where none does."""
-        answers = await asyncio.gather(*(node.send(raw) for node in self._nodes), return_exceptions=True)
-        errors = [answer for answer in answers if isinstance(answer, BaseException)]
-        for error in errors:
-            if not isinstance(error, HoldfastError):
-                raise error
-        if len(errors) == len(answers):
-            raise errors[0]
-
-    async def close(self) -> None:
-        """Close the connections of all."""
-        await self._all(lambda node: node.close())
-
-    def _same(self, answers: Sequence[Sequence[T]], header: Header) -> Sequence[T]:
-        for number, answer in enumerate(answers):
-            if list(answer) != list(answers[0]):
-                names = f"{self._nodes[0].name} and {self._nodes[number].name}"
-                raise NodesDisagree(f"{names} differ about what went out in block {header.hash}")
-        return answers[0]
-
-    async def _all(self, ask: Callable[[OutflowNode], Awaitable[T]]) -> list[T]:
-        return await ask_all(self._nodes, ask)
-
-
-def _least(answers: Sequence[Mapping[K, int]]) -> dict[K, int]:
-    """The lowest number under each key that all of them have."""
-    return {key: min(answer[key] for answer in answers) for key in answers[0] if all(key in one for one in answers)}

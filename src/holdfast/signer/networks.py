@@ -10,7 +10,8 @@ from holdfast.chains.bitcoin import BitcoinAccess, BitcoinNode
 from holdfast.chains.bitcoin_outflow import BitcoinOutflow
 from holdfast.chains.evm import EvmNode
 from holdfast.chains.evm_outflow import EvmOutflow
-from holdfast.chains.outflow import AgreeingOutflows, Known, OutflowNode
+from holdfast.chains.outflow import Known, OutflowNode
+from holdfast.chains.outflow_agreement import AgreeingOutflows
 from holdfast.chains.port import Arrival, Header, Node, Watch
 from holdfast.chains.rpc import Credentials
 from holdfast.core.addresses import deposit_address
