@@ -1,7 +1,8 @@
-"""The follower and courier processes: the one place where their parts are put together.
+"""The follower, courier and broadcaster processes: the one place where their parts are put together.
 
 python -m holdfast.payments.main follower --config holdfast.toml
 python -m holdfast.payments.main courier --config holdfast.toml
+python -m holdfast.payments.main broadcaster --config holdfast.toml
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ async def run(zone: str, settings: Settings) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    port = settings.follower.metrics_port if zone == "follower" else settings.courier.metrics_port
+    port = _metrics_port(zone, settings)
     async with _database(settings, stopping) as pool:
         health = Health(zone, {"database": _answers(pool)})
         if zone == "follower":
@@ -82,10 +83,14 @@ async def run(zone: str, settings: Settings) -> None:
             log.info("started")
             if zone == "follower":
                 await follow_all(settings, pool, SYSTEM_CLOCK, stopping)
-            else:
+            elif zone == "courier":
                 from holdfast.payments.courier import run as deliver  # the follower never loads it
 
                 await deliver(settings, pool, SYSTEM_CLOCK, stopping)
+            else:
+                from holdfast.payments.broadcaster import run as broadcast  # nor this
+
+                await broadcast(settings, pool, SYSTEM_CLOCK, stopping)
     log.info("stopped")
 
 
@@ -93,7 +98,7 @@ def main() -> int:
     """Run a zone; the exit code."""
     refuse_optimised()
     parser = argparse.ArgumentParser(prog="python -m holdfast.payments.main", description=__doc__)
-    parser.add_argument("zone", choices=["follower", "courier"])
+    parser.add_argument("zone", choices=["follower", "courier", "broadcaster"])
     parser.add_argument("--config", type=Path, required=True)
     given = parser.parse_args()
     settings = load(given.config)
@@ -104,6 +109,15 @@ def main() -> int:
         log.exception("not_served", code=error.code)
         return 1
     return 0
+
+
+def _metrics_port(zone: str, settings: Settings) -> int:
+    ports = {
+        "follower": settings.follower.metrics_port,
+        "courier": settings.courier.metrics_port,
+        "broadcaster": settings.broadcaster.metrics_port,
+    }
+    return ports[zone]
 
 
 @asynccontextmanager

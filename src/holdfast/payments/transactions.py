@@ -6,7 +6,7 @@ names them all. The bytes are the signer's; nothing here could make any.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -16,6 +16,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
 from holdfast.core import journal as j
+from holdfast.payments.rows import there
 
 CHANNEL = "holdfast_broadcast"
 """Told when there is something to send."""
@@ -73,7 +74,13 @@ class Outgoing:
     last_error: str | None
     """Why no node takes it, in the node's words."""
     height: int | None
+    """Of the block that it is in."""
     hash: str | None
+    is_reverted: bool | None
+    paid_fee_units: int | None
+    """What it did cost, once it is in a block."""
+    unpaid_units: int | None
+    """Of lines that moved nothing."""
     signed_at: datetime | None
 
 
@@ -135,25 +142,46 @@ async def end(conn: AsyncConnection[Any], mined: Sequence[j.Mined]) -> list[tupl
     cursor = await conn.execute(
         """
         WITH final AS (
-            SELECT given.*, kept.root FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::text[])
-                AS given (reservation, transaction, height, hash)
+            SELECT given.*, kept.root
+            FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::numeric[], %s::boolean[], %s::numeric[])
+                AS given (reservation, height, hash, fee, is_reverted, unpaid)
             JOIN payments.transactions AS kept ON kept.reservation = given.reservation
         )
         UPDATE payments.transactions AS kept SET
             state = CASE WHEN kept.reservation = final.reservation THEN 'final' ELSE 'replaced' END,
             height = CASE WHEN kept.reservation = final.reservation THEN final.height END,
-            hash = CASE WHEN kept.reservation = final.reservation THEN final.hash END
+            hash = CASE WHEN kept.reservation = final.reservation THEN final.hash END,
+            paid_fee_units = CASE WHEN kept.reservation = final.reservation THEN final.fee END,
+            is_reverted = CASE WHEN kept.reservation = final.reservation THEN final.is_reverted END,
+            unpaid_units = CASE WHEN kept.reservation = final.reservation THEN final.unpaid END
         FROM final WHERE kept.root = final.root
         RETURNING kept.network, kept.reservation
         """,
         (
             [one.reservation for one in mined],
-            [one.transaction for one in mined],
             [one.height for one in mined],
             [one.hash for one in mined],
+            [one.fee_units for one in mined],
+            [one.is_reverted for one in mined],
+            [await _unpaid_units(conn, one.unpaid) for one in mined],
         ),
     )
     return [(row[0], row[1]) for row in await cursor.fetchall()]
+
+
+async def _unpaid_units(conn: AsyncConnection[Any], unpaid: Sequence[tuple[str, int]]) -> int:
+    """What lines that moved nothing would have paid: each by its payout and its place there."""
+    if not unpaid:
+        return 0
+    cursor = await conn.execute(
+        """
+        SELECT coalesce(sum(line.units), 0) FROM unnest(%s::text[], %s::integer[]) AS named (key, place)
+        JOIN payments.payouts AS payout ON payout.key = named.key
+        JOIN payments.payout_lines AS line ON line.payout_id = payout.id AND line.place = named.place
+        """,
+        ([key for key, _ in unpaid], [place for _, place in unpaid]),
+    )
+    return int(there(await cursor.fetchone())[0])
 
 
 async def kept(conn: AsyncConnection[Any], reservations: Collection[int]) -> dict[int, Kept]:
@@ -176,6 +204,14 @@ async def under_way(conn: AsyncConnection[Any], network: str) -> list[Outgoing]:
     )
 
 
+async def count_waiting(conn: AsyncConnection[Any], network: str) -> int:
+    """How many are signed and in no block."""
+    cursor = await conn.execute(
+        "SELECT count(*) FROM payments.transactions WHERE network = %s AND state IN ('to-send', 'sent')", (network,)
+    )
+    return int(there(await cursor.fetchone())[0])
+
+
 async def by_transaction(conn: AsyncConnection[Any], network: str, ids: Collection[str]) -> dict[str, Outgoing]:
     """Those of the signer's transactions with these ids."""
     if not ids:
@@ -193,19 +229,20 @@ async def page(conn: AsyncConnection[Any], *, before: int | None = None, limit: 
     )
 
 
+_NUMBERS = ("nonce", "out_units", "fee_units", "paid_fee_units", "unpaid_units")
 _COLUMNS = ", ".join(Outgoing.__dataclass_fields__)
 
 
-async def _select(conn: AsyncConnection[Any], where: str, values: object) -> list[Outgoing]:
+async def _select(
+    conn: AsyncConnection[Any], where: str, values: Sequence[object] | Mapping[str, object]
+) -> list[Outgoing]:
     async with conn.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(f"SELECT {_COLUMNS} FROM payments.transactions {where}", values)  # type: ignore[arg-type]  # noqa: S608  our own words
+        await cursor.execute(f"SELECT {_COLUMNS} FROM payments.transactions {where}", values)  # noqa: S608  our own words
         return [
             Outgoing(
                 **{
                     **row,
-                    "nonce": None if row["nonce"] is None else int(row["nonce"]),
-                    "out_units": int(row["out_units"]),
-                    "fee_units": int(row["fee_units"]),
+                    **{name: None if row[name] is None else int(row[name]) for name in _NUMBERS},
                     "state": TransactionState(row["state"]),
                 }
             )

@@ -108,6 +108,9 @@ CREATE TABLE payments.transactions (
     last_error   text,
     height       bigint,                               -- the block that it is in
     hash         text,
+    is_reverted  boolean,
+    paid_fee_units numeric(78,0),                      -- what it did cost, once it is in a block
+    unpaid_units numeric(78,0),                        -- of lines that moved nothing
     signed_at    timestamptz,
     CHECK (raw IS NOT NULL OR state IN ('reserved', 'replaced')),
     CHECK ((height IS NULL) = (hash IS NULL))
@@ -132,41 +135,71 @@ CREATE TABLE payments.outflow_blocks (
     hash    text NOT NULL,
     PRIMARY KEY (network, height)
 );
--- Money that came to the float, or to the vault other than by a deposit address: a settlement's change, a cap sweep.
+-- Money that came to the float, or to the vault other than to a deposit address: settlements, change, cap sweeps.
 CREATE TABLE payments.house_arrivals (
     network     text NOT NULL,
-    key         text NOT NULL,                         -- `txid:vout`, `txhash:logindex`
+    key         text NOT NULL,                         -- `txid:vout`, `txhash:logindex`, `blockhash:address`
     place       text NOT NULL CHECK (place IN ('float', 'vault')),
     origin      text NOT NULL CHECK (origin IN ('vault', 'float', 'outside')),   -- who paid it
     address     text NOT NULL,
     asset       text NOT NULL,
     units       numeric(78,0) NOT NULL CHECK (units > 0),
-    transaction text NOT NULL,
+    transaction text NOT NULL,                         -- the block's hash where no transaction can be named
     height      bigint NOT NULL,
     hash        text NOT NULL,
-    index       bigint,                                -- of the vault's own branch (Bitcoin family)
-    times_posted integer NOT NULL DEFAULT 0,           -- part of the ledger's idempotency key
-    is_posted   boolean NOT NULL DEFAULT false,
-    is_gone     boolean NOT NULL DEFAULT false,        -- its block left the chain
     PRIMARY KEY (network, key)
 );
 CREATE INDEX ON payments.house_arrivals (network, height);
 CREATE INDEX ON payments.house_arrivals (network, transaction);
--- Every spend of an output of the vault or the float, every payment out of the Safe or the Float contract.
+-- Outputs of the vault or the float that were spent (Bitcoin family); transactions of the float key (EVM).
 CREATE TABLE payments.outflows (
     network     text NOT NULL,
-    key         text NOT NULL,                         -- the outpoint that was spent, or `txhash:logindex`
+    key         text NOT NULL,                         -- the outpoint, or `address:nonce`
     place       text NOT NULL CHECK (place IN ('float', 'vault')),
-    asset       text NOT NULL,
-    units       numeric(78,0) NOT NULL,
+    units       numeric(78,0) NOT NULL,                -- of the output; 0 for a nonce
     transaction text NOT NULL,
     height      bigint NOT NULL,
     hash        text NOT NULL,
-    reservation bigint,                                -- the journaled transaction that it is; NULL: none that we know
     PRIMARY KEY (network, key)
 );
 CREATE INDEX ON payments.outflows (network, height);
 CREATE INDEX ON payments.outflows (network, transaction);
+-- What transactions out of the vault paid to whom: every output, every payment of the Safe.
+CREATE TABLE payments.vault_payments (
+    network     text NOT NULL,
+    key         text NOT NULL,
+    transaction text NOT NULL,
+    place       text CHECK (place IN ('float', 'vault')),   -- NULL: to somebody else
+    address     text,                                  -- NULL: a script without one, or unknown
+    asset       text NOT NULL,
+    units       numeric(78,0) NOT NULL,
+    height      bigint NOT NULL,
+    hash        text NOT NULL,
+    PRIMARY KEY (network, key)
+);
+CREATE INDEX ON payments.vault_payments (network, height);
+CREATE INDEX ON payments.vault_payments (network, transaction);
+-- What of the above is in the ledger: by transaction and asset, and how often it was posted (a reorganisation undoes it).
+CREATE TABLE payments.house_postings (
+    network     text NOT NULL,
+    transaction text NOT NULL,
+    asset       text NOT NULL,
+    times       integer NOT NULL DEFAULT 1,
+    is_posted   boolean NOT NULL DEFAULT true,
+    height      bigint NOT NULL,
+    vault_units numeric(78,0) NOT NULL,                -- by which it changed what the ledger says of the vault
+    float_units numeric(78,0) NOT NULL,
+    PRIMARY KEY (network, transaction, asset)
+);
+
+-- Deposit addresses that hold something which a flush would bring to the vault (EVM), as of the newest reconciliation.
+CREATE TABLE payments.unflushed (
+    network text NOT NULL,
+    index   bigint NOT NULL,
+    asset   text NOT NULL,
+    units   numeric(78,0) NOT NULL,
+    PRIMARY KEY (network, index, asset)
+);
 
 -- Chain, ledger and journal of one asset at one block.
 CREATE TABLE payments.reconciliations (
@@ -189,7 +222,9 @@ WHERE deposit.state = 'confirmed';
 
 GRANT SELECT, INSERT ON payments.journal, payments.journal_receipts, payments.signer_documents TO holdfast_platform;
 GRANT SELECT, INSERT, UPDATE ON payments.signer_hints, payments.transactions, payments.outflow_cursors,
-    payments.house_arrivals, payments.outflows, payments.outflow_blocks TO holdfast_platform;
-GRANT SELECT, INSERT, DELETE ON payments.signer_wakes, payments.reconciliations TO holdfast_platform;
+    payments.house_arrivals, payments.outflows, payments.outflow_blocks, payments.vault_payments,
+    payments.house_postings TO holdfast_platform;
+GRANT SELECT, INSERT, DELETE ON payments.signer_wakes, payments.unflushed TO holdfast_platform;
+GRANT SELECT, INSERT, UPDATE, DELETE ON payments.reconciliations TO holdfast_platform;
 GRANT UPDATE (journal_seq) ON payments.signer_documents, payments.certificates TO holdfast_platform;
-GRANT DELETE ON payments.outflow_blocks, payments.outflows TO holdfast_platform;
+GRANT DELETE ON payments.outflow_blocks, payments.outflows, payments.house_arrivals, payments.vault_payments TO holdfast_platform;
