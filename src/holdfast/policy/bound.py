@@ -59,7 +59,8 @@ def bounds(policies: Sequence[Policy], record: Record, seconds: int) -> list[Ass
 
 def fiat_units(units: int, decimals: int, price_units: int) -> int:
     """What units of an asset are worth, in hundredths of the currency, rounded up; `price_units`: of a whole coin."""
-    return -(-units * price_units // 10**decimals)
+    whole: int = 10**decimals
+    return -(-units * price_units // whole)
 
 
 def total_fiat_units(found: Sequence[AssetBound], prices: Mapping[str, int], *, is_owned: bool) -> int | None:

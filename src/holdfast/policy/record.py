@@ -120,6 +120,8 @@ class Record:
     nonces: dict[str, int] = field(default_factory=dict)
     """By account: the next one (EVM)."""
     fundings: set[tuple[str, str]] = field(default_factory=set)
+    heights: dict[str, int] = field(default_factory=dict)
+    """By network: up to which block something of ours was found final."""
     clocks: dict[str, Anchor] = field(default_factory=dict)
     stopped: dict[str, str] = field(default_factory=dict)
     """Scopes that the signer stopped by itself, and why."""
@@ -267,6 +269,7 @@ class Record:
                 self._entitle(gone.merchant, gone.asset, gone.tariff_units - gone.units)
             case j.Funding():
                 self.fundings.add((body.network, body.key))
+                self.heights[body.network] = max(self.heights.get(body.network, 0), body.height)
                 self._float(body.address, body.asset, body.units)
                 if ":" in body.key and not body.key.startswith("0x"):
                     coin = Coin(body.key, body.address, body.units, None)
@@ -339,6 +342,7 @@ class Record:
             version.mined = body
             self.open.pop(version.seq, None)
         reserved = reservation.body
+        self.heights[reserved.network] = max(self.heights.get(reserved.network, 0), body.height)
         coins = self.coins.get(reserved.network, {})
         for version in self.family(body.reservation):
             if version is not reservation and version.signed is not None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from coincurve import PublicKey
+
 from holdfast.chains.agreement import AgreeingNodes
 from holdfast.chains.bitcoin import BitcoinAccess, BitcoinNode
-from holdfast.chains.bitcoin_outflow import BitcoinOutflow
 from holdfast.chains.evm import EvmNode
-from holdfast.chains.evm_outflow import EvmOutflow
 from holdfast.chains.outflow import Known, OutflowNode
-from holdfast.chains.outflow_agreement import AgreeingOutflows
+from holdfast.chains.outflow_agreement import Access, open_outflow
 from holdfast.chains.port import Arrival, Header, Node, Watch
 from holdfast.chains.rpc import Credentials
 from holdfast.core.addresses import deposit_address
@@ -22,6 +22,7 @@ from holdfast.core.evm_transactions import address_of
 from holdfast.core.journal import Body, Deposit, DepositGone, Funding, Mined
 from holdfast.core.money import AssetId
 from holdfast.core.networks import BitcoinNetwork, EvmNetwork, Network, erc20_asset, network_by_id
+from holdfast.core.orders import FloatKey
 from holdfast.policy.record import Record
 from holdfast.signer.platform import DepositHint, MinedHint
 from holdfast.signer.settings import NetworkAccess, NodeAccess
@@ -129,16 +130,7 @@ class Sight:
 
     async def unexplained(self, record: Record) -> Sequence[str]:
         """Spends of the float that this journal did not order."""
-        key = record.floats[self.network.id]
-        if self._is_evm:
-            from coincurve import PublicKey
-
-            owner = address_of(PublicKey(bytes.fromhex(key.public_key)))
-            known = Known(owner=owner, next_nonce=record.nonces.get(key.address, 0))
-        else:
-            coins = record.coins.get(self.network.id, {}).values()
-            known = Known(coins=tuple(coin.outpoint for coin in coins if coin.made_by is None))
-        return await self.outflow.unexplained(known)
+        return await self.outflow.unexplained(_known(record, record.floats[self.network.id], is_evm=self._is_evm))
 
     @property
     def _is_evm(self) -> bool:
@@ -156,19 +148,42 @@ class Sight:
 def open_sight(network_id: str, access: NetworkAccess) -> Sight:
     """The nodes of one network. Raises `NodeUrlMalformed`, `NodesMissing`, `NetworkUnknown`."""
     network = network_by_id(network_id)
-    named = [(f"{network.name} node {number}", node) for number, node in enumerate(access.nodes, 1)]
-    readers: list[Node] = []
-    outflows: list[OutflowNode] = []
-    for name, node in named:
-        if isinstance(network, BitcoinNetwork):
-            where = BitcoinAccess(_url(node), node.cookie_file, node.rpcuser, node.rpcpassword_file, name)
-            readers.append(BitcoinNode(where, network))
-            outflows.append(BitcoinOutflow(where, network))
-        else:
-            credentials = Credentials(node.cookie_file, node.rpcuser, node.rpcpassword_file)
-            readers.append(EvmNode(_url(node), network, name=name, credentials=credentials))
-            outflows.append(EvmOutflow(_url(node), network, name=name, credentials=credentials))
-    return Sight(network, AgreeingNodes(readers), AgreeingOutflows(outflows), access.tokens)
+    accesses = [
+        Access(
+            _url(node), Credentials(node.cookie_file, node.rpcuser, node.rpcpassword_file), f"{network.name} node {n}"
+        )
+        for n, node in enumerate(access.nodes, 1)
+    ]
+    readers = [_open_reader(network, one) for one in accesses]
+    return Sight(network, AgreeingNodes(readers), open_outflow(network, accesses), access.tokens)
+
+
+def _open_reader(network: Network, access: Access) -> Node:
+    files = access.credentials
+    if isinstance(network, BitcoinNetwork):
+        where = BitcoinAccess(access.url, files.cookie_file, files.user, files.password_file, access.name)
+        return BitcoinNode(where, network)
+    return EvmNode(access.url, network, name=access.name, credentials=files)
+
+
+def _known(record: Record, key: FloatKey, *, is_evm: bool) -> Known:
+    """Everything of ours that spends, or can be spent, at one float."""
+    open_ones = [one for one in record.waiting() if one.body.account == key.address]
+    versions = [version for one in open_ones for version in record.family(one.seq) if version.signed is not None]
+    if is_evm:
+        nonces: dict[int, set[str]] = {}
+        for one in versions:
+            if one.body.nonce is not None and one.signed is not None:
+                nonces.setdefault(one.body.nonce, set()).add(one.signed.transaction)
+        owner = address_of(PublicKey(bytes.fromhex(key.public_key)))
+        named = {nonce: frozenset(ids) for nonce, ids in nonces.items()}
+        return Known(owner=owner, next_nonce=record.nonces.get(key.address, 0), nonces=named)
+    coins = [coin for coin in record.coins.get(key.network, {}).values() if coin.address == key.address]
+    return Known(
+        coins=tuple(coin.outpoint for coin in coins if coin.made_by is None),
+        transactions={one.signed.transaction: one.body.inputs for one in versions if one.signed is not None},
+        height=record.heights.get(key.network, 0),
+    )
 
 
 def _url(node: NodeAccess) -> str:

@@ -84,6 +84,7 @@ async def prepare(litecoin: RegtestNode, evm: AnvilNode, plan: Localnet) -> None
     await evm.send(contract, FLOAT_WHOLE["ETH"] * 10**18)
     mint = f"0x40c10f19{contract[2:].lower():0>64}{FLOAT_WHOLE[TOKEN_SYMBOL] * 10**TOKEN_DECIMALS:064x}"
     await evm.transact({"to": plan.token, "data": mint})
+    await litecoin.mine(FLOAT_WHOLE["rLTC"] // 40)  # each matures an earlier reward of 50
     await litecoin.send_many({plan.litecoin_float: FLOAT_WHOLE["rLTC"] * 10**8})
     await asyncio.gather(litecoin.mine(), evm.mine())
 
