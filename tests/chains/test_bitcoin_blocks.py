@@ -1,5 +1,6 @@
 """Blocks of each coin's shape, built here byte by byte: found, proven, and refused when one byte is wrong."""
 
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 
@@ -10,12 +11,17 @@ from holdfast.chains.bitcoin_blocks import (
     BytesMalformed,
     Origin,
     Payment,
+    contents_of_block,
     display,
     double_sha256,
     merkle_root,
+    outpoint_bytes,
+    outpoint_text,
     payments_in_block,
     payments_in_transaction,
     read_header,
+    spends_in_transaction,
+    transaction_id,
 )
 from holdfast.chains.bitcoin_scripts import AddressWithoutScript, script_of
 from holdfast.core.networks import BITCOIN_NETWORKS, BitcoinNetwork, known_network
@@ -165,6 +171,58 @@ def test_a_block_cut_short_anywhere_is_refused(cut: int) -> None:
     if cut < len(honest):
         with pytest.raises(BytesMalformed):
             payments_in_block(honest[:cut], SCRIPTS)
+
+
+def coin(number: int) -> str:
+    """What input `number` of the transactions here spends."""
+    return f"{display(sha256(b'coin %d' % number).digest())}:{number}"
+
+
+def test_who_spends_an_outpoint_is_found_in_every_shape_of_transaction() -> None:
+    wide = legacy([(1, THEIRS)], [b"\x01" * 300] * 260)
+    deep = segwit([(1, OURS)], [b"\x02" * 300])
+    hogex = segwit([(99, THEIRS)], [], flags=8, extra=b"\x00")
+    raw = block([COINBASE, wide, deep, hogex]) + b"\x01extension"
+    found = contents_of_block(raw, SCRIPTS, {coin(0), coin(259), coin(260)})
+    first, second, third, fourth = (display(each[1]) for each in (COINBASE, wide, deep, hogex))
+    assert found.transactions == [first, second, third, fourth]
+    assert [payment.key for payment in found.payments] == [f"{third}:0"]
+    assert found.spends == [
+        (coin(0), first),
+        (coin(0), second),
+        (coin(259), second),
+        (coin(0), third),
+        (coin(0), fourth),
+    ]
+
+
+@given(st.binary(min_size=32, max_size=32), st.integers(0, 2**32 - 1))
+def test_an_outpoint_is_written_and_read_back(txid: bytes, place: int) -> None:
+    text = f"{display(txid)}:{place}"
+    assert outpoint_bytes(text) == txid + place.to_bytes(4, "little")
+    assert outpoint_text(outpoint_bytes(text)) == text
+
+
+def test_a_waiting_transaction_is_asked_what_it_spends() -> None:
+    raw, txid = segwit([(8, OURS)], [b"\x01"])
+    assert transaction_id(raw) == display(txid)
+    assert spends_in_transaction(raw, display(txid), {coin(0), coin(1)}) == [coin(0)]
+    with pytest.raises(BytesMalformed):
+        spends_in_transaction(raw, display(sha256(b"another").digest()), {coin(0)})
+
+
+@given(st.integers(0, 400))
+def test_spends_in_a_block_cut_short_anywhere_are_refused(cut: int) -> None:
+    honest = block([COINBASE, segwit([(1, OURS)], [b"\x05" * 40])])
+    if cut < len(honest):
+        with pytest.raises(BytesMalformed):
+            contents_of_block(honest[:cut], SCRIPTS, {coin(0)})
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_have_an_id_or_are_refused(raw: bytes) -> None:
+    with suppress(BytesMalformed):
+        assert len(transaction_id(raw)) == 64
 
 
 def test_a_header_is_known_by_its_own_hash() -> None:
