@@ -77,10 +77,10 @@ def _network(network: Network) -> str:
         "fee_rate_max": 500_000 if is_bitcoin else 500_000_000_000,
         "fee_unit": "smallest units per 1,000 vbytes" if is_bitcoin else "wei per gas",
         "fee_max": "0.05" if is_bitcoin else "2",
-        "fees": "1" if is_bitcoin else "20",
+        "fees": "0.5" if is_bitcoin else "2",
         "confirmations": 1 if network.is_test else 6 if is_bitcoin else 64,
     }
-    budget = "0.2" if is_bitcoin else "1"
+    budget = "0.1" if is_bitcoin else "0.5"
     house = "\n".join(f'"{kind}" = {{ burst = "{budget}", per_day = "{budget}" }}' for kind in HOUSE[is_bitcoin])
     return NETWORK.format(id=network.id, name=network.name, decimals=network.coin.decimals, house=house, **facts)
 
@@ -93,6 +93,6 @@ def _asset(asset: Asset) -> str:
         return f"{whole}.{rest:02d}"
 
     return ASSET.format(
-        id=asset.id, symbol=asset.symbol, decimals=asset.decimals, cap=part(100), low=part(20), payout=part(25),
-        unconfirmed=part(100), total=part(100), merchant=part(60), new=part(50), approval=part(20),
+        id=asset.id, symbol=asset.symbol, decimals=asset.decimals, cap=part(100), low=part(20), payout=part(20),
+        unconfirmed=part(60), total=part(40), merchant=part(30), new=part(30), approval=part(15),
     )  # fmt: skip
