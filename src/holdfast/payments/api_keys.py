@@ -75,6 +75,8 @@ class Scope(StrEnum):
     EVENTS_READ = "events:read"
     WEBHOOKS_WRITE = "webhooks:write"
     KEYS_WRITE = "keys:write"
+    VETOES_WRITE = "vetoes:write"
+    """Hand in what the merchant's old key or recovery key says about a key change; it is signed by that key."""
 
 
 MERCHANT_SCOPES = frozenset(Scope) - {Scope.OPERATOR}

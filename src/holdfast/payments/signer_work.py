@@ -15,6 +15,7 @@ from msgspec import convert
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from holdfast.chains.evm_contracts import COIN
 from holdfast.core.orders import SignedOrder, SignedWord
 from holdfast.core.quorum import Signature
 from holdfast.payments import payouts, signer_documents
@@ -23,6 +24,7 @@ from holdfast.payments.rows import there
 from holdfast.payments.signer_documents import DocumentKind, SignerDocument
 from holdfast.payments.signer_messages import (
     DepositHint,
+    FlushHint,
     FundingHint,
     MinedHint,
     OrderedPayout,
@@ -33,6 +35,8 @@ from holdfast.payments.signer_messages import (
 ITEMS_MAX = 1_000
 _OLDEST, _NEWEST, _ANY = 500, 300, 200
 """Of hints: enough from each end, and some from anywhere, so that ones that are never answered block no others."""
+FLUSH_MAX = 100
+"""Addresses of one flush: some five million gas."""
 _SNAPSHOT = re.compile(r"\d{1,19}:\d{1,19}:(\d{1,19}(,\d{1,19}){0,10000})?", re.ASCII)
 _SLICE_SECONDS = 1.0
 """How long a wait goes on before it looks whether this process is ending."""
@@ -64,7 +68,7 @@ async def read_work(conn: AsyncConnection[Any]) -> WorkAnswer:
             deposits=await _deposits(conn),
             fundings=await _fundings(conn),
             mined=await _mined(conn),
-            flushes=[],
+            flushes=await _flushes(conn),
         )
 
 
@@ -140,6 +144,23 @@ async def _fundings(conn: AsyncConnection[Any]) -> list[FundingHint]:
 async def _mined(conn: AsyncConnection[Any]) -> list[MinedHint]:
     rows = await _open(conn, HintKind.MINED)
     return [MinedHint(reservation, transaction, height) for _, _, height, _, _, reservation, transaction in rows]
+
+
+async def _flushes(conn: AsyncConnection[Any]) -> list[FlushHint]:
+    """Deposit addresses that hold something, the most first: for each asset those of one flush."""
+    cursor = await conn.execute(
+        """
+        SELECT network, asset, array_agg(index ORDER BY index) FROM (
+            SELECT *, row_number() OVER (PARTITION BY network, asset ORDER BY units DESC, index) AS place
+            FROM payments.unflushed
+        ) AS placed WHERE place <= %s GROUP BY network, asset ORDER BY network, asset
+        """,
+        (FLUSH_MAX,),
+    )
+    return [
+        FlushHint(network, tuple(indexes), (asset.rpartition(":")[2] if "/erc20:" in asset else COIN,))
+        for network, asset, indexes in await cursor.fetchall()
+    ]
 
 
 async def _open(conn: AsyncConnection[Any], kind: HintKind) -> Sequence[tuple[Any, ...]]:

@@ -17,11 +17,12 @@ from holdfast.chains.follower import Cursor
 from holdfast.chains.port import Unconfirmed
 from holdfast.chains.reader import Applied, WalkedBack
 from holdfast.core.states import DepositState, move_deposit
-from holdfast.payments import arrivals, attention, crediting, deposits, events, positions
+from holdfast.payments import arrivals, attention, crediting, deposits, events, hints, positions
 from holdfast.payments.arrivals import Change, Found, Reading
 from holdfast.payments.attention import Ask
 from holdfast.payments.catalogue import ListedNetwork
 from holdfast.payments.deposits import Deposit
+from holdfast.payments.hints import HintKind
 from holdfast.payments.restanding import restand
 from holdfast.payments.standing import AttentionReason
 from holdfast.runtime import metrics
@@ -79,6 +80,7 @@ async def walk_back(
     undone = await arrivals.above(conn, network, step.to.height)
     credited = [deposit for deposit in undone if deposit.state is DepositState.CONFIRMED]
     reversals = await crediting.reverse(conn, credited)
+    await hints.close(conn, HintKind.DEPOSIT, network, [deposit.key for deposit in credited])
     asks = [_reorged(gone, owed) for gone, owed in reversals]
     changes = [Change(before, gone) for before, (gone, _) in zip(credited, reversals, strict=True)]
     for deposit in undone:
@@ -114,6 +116,7 @@ async def release(conn: AsyncConnection[Any], deposit_id: str, by: str, now: dat
     deposit = await _held(conn, deposit_id)
     move_deposit(deposit.state, DepositState.CONFIRMED)
     (after,) = await crediting.confirm(conn, [deposit], now)
+    await hints.deposits_confirmed(conn, [after])
     return await _settle_held(conn, Change(deposit, after), by, now)
 
 
@@ -156,6 +159,7 @@ async def _confirm_due(conn: AsyncConnection[Any], work: Work, height: int, now:
         asks.append(Ask(held.merchant_id, AttentionReason.DEPOSIT_HELD, held.id, {"why": why, **_what(held)}))
     if ready:
         confirmed = await crediting.confirm(conn, ready, now)
+        await hints.deposits_confirmed(conn, confirmed)
         changes += [Change(before, after) for before, after in zip(ready, confirmed, strict=True)]
     await arrivals.store(conn, [change.after for change in changes])
     await attention.ask(conn, asks, now)

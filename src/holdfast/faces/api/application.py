@@ -30,7 +30,9 @@ from holdfast.faces.api import (
     networks,
     payouts,
     problems,
+    reconciliation,
     signer,
+    signer_documents,
     standing_orders,
     webhook_endpoints,
 )
@@ -56,6 +58,8 @@ V1: tuple[Router, ...] = (
     events.router,
     webhook_endpoints.router,
     attention.router,
+    signer_documents.router,
+    reconciliation.router,
 )
 """Every resource of the API."""
 
