@@ -1,6 +1,8 @@
 """What a real litecoind says about the float: what came, what left, who took it, what it costs, and sending."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -241,24 +243,56 @@ async def test_a_theft_beside_our_own_transactions_is_the_only_alarm(ours: Float
     assert await ours.node.unexplained(known) == [f"{taken} is spent by {theft.txid}"]
 
 
+@asynccontextmanager
+async def counted(ours: Float) -> AsyncIterator[tuple[BitcoinOutflow, list[str]]]:
+    """The same node, and every call that is made to it."""
+    asked: list[str] = []
+
+    def note(method: str, told: object) -> object:
+        asked.append(method)
+        return told
+
+    async with lying_proxy(ours.chain.rpc_url) as proxy:
+        proxy.lie = note
+        node = BitcoinOutflow(BitcoinAccess(proxy.url, ours.chain.cookie_file), ours.chain.network, HASTY)
+        yield node, asked
+        await node.close()
+
+
 async def test_a_block_is_searched_once_for_what_does_not_change(ours: Float) -> None:
     coin = await ours.fund()
     signed = await ours.payment(coin)
     await ours.node.send(signed.raw)
     await ours.chain.mine(2)
     known = Known(transactions={signed.txid: (coin,)})
-    async with lying_proxy(ours.chain.rpc_url) as proxy:
-        asked: list[str] = []
-
-        def note(method: str, told: object) -> object:
-            asked.append(method)
-            return told
-
-        proxy.lie = note
-        node = BitcoinOutflow(BitcoinAccess(proxy.url, ours.chain.cookie_file), ours.chain.network, HASTY)
+    async with counted(ours) as (node, asked):
         assert await node.unexplained(known) == await node.unexplained(known) == []
         assert asked.count("getblock") == 2
-        await node.close()
+
+
+async def test_a_block_is_searched_again_for_what_was_not_looked_for(ours: Float) -> None:
+    first, second = await ours.fund(), await ours.fund()
+    payment, theft = await ours.payment(first), await ours.theft(second)
+    for each in (payment, theft):
+        await ours.node.send(each.raw)
+    await ours.chain.mine()
+    known = Known(transactions={payment.txid: (first,)})
+    async with counted(ours) as (node, _):
+        assert await node.unexplained(known) == []
+        assert await node.unexplained(replace(known, coins=(second,))) == [f"{second} is spent by {theft.txid}"]
+
+
+@pytest.mark.parametrize("what", ["not sent", "never mined"])
+async def test_the_chain_is_not_searched_for_what_is_not_there(ours: Float, what: str) -> None:
+    coin = await ours.fund()
+    old, new = await ours.payment(coin), await ours.payment(coin, fee=3 * FEE_UNITS)
+    if what == "never mined":
+        await ours.node.send(old.raw)
+        await ours.chain.mine()
+    known = Known(coins=(f"{new.txid}:1",), transactions={old.txid: (coin,), new.txid: (coin,)})
+    async with counted(ours) as (node, asked):
+        assert await node.unexplained(known) == []
+        assert asked.count("getblock") == (1 if what == "never mined" else 0)
 
 
 async def test_a_node_that_is_behind_judges_nothing(ours: Float) -> None:
@@ -389,6 +423,24 @@ async def test_the_same_bytes_may_be_sent_again_while_they_wait_and_once_they_ar
     await ours.chain.mine()
     await ours.node.send(signed.raw)
     assert await ours.chain.mempool() == []
+
+
+async def test_a_refusal_of_what_waits_already_is_none(ours: Float) -> None:
+    """Nodes of other makes and ages say so in their own words; what counts is that it is there."""
+    signed = await ours.payment(await ours.fund())
+    await ours.node.send(signed.raw)
+
+    def known(method: str, told: dict[str, object]) -> dict[str, object]:
+        error = {"code": -26, "message": "txn-same-nonwitness-data-in-mempool"}
+        return {"id": told["id"], "error": error} if method == "sendrawtransaction" else told
+
+    async with lying_proxy(ours.chain.rpc_url) as proxy:
+        proxy.lie = known
+        node = BitcoinOutflow(BitcoinAccess(proxy.url, ours.chain.cookie_file), ours.chain.network, HASTY)
+        await node.send(signed.raw)
+        with pytest.raises(SendRefused, match="same-nonwitness"):
+            await node.send(b"\0" + signed.raw)
+        await node.close()
 
 
 async def test_what_takes_a_spent_coin_is_refused_with_the_nodes_reason(ours: Float) -> None:

@@ -193,18 +193,32 @@ class BitcoinOutflow:
         if not gone:
             return {}
         spent = await self._gone(gone | reserved, in_mempool=False)
-        absent = _absent(known, waiting, spent)
         settled = {each for each in gone & spent if _maker(each) not in waiting}
-        asked = {each for each in settled if _maker(each) not in absent}
-        makers = {outpoint for each in asked for outpoint in known.transactions.get(_maker(each), ())}
-        mined = await self._spenders.mined(asked | makers, tip)
-        taken = {each: "is spent in a block" for each in asked if _was_there(known, mined, each)}
-        taken |= {each: f"is spent by {mined[each]}" for each in asked & mined.keys()}
-        for each in [each for each in taken if mined.get(each) in known.transactions]:
-            del taken[each]
+        absent = _absent(known, waiting, spent)
+        taken = await self._taken_in_blocks(known, {each for each in settled if _maker(each) not in absent}, tip)
         named = await self._spenders.waiting(gone - settled)
-        taken |= {each: f"is spent by {named.get(each, 'a transaction that waits')}" for each in gone - settled}
-        return taken
+        return taken | {each: f"is spent by {named.get(each, 'a transaction that waits')}" for each in gone - settled}
+
+    async def _taken_in_blocks(self, known: Known, gone: AbstractSet[str], tip: Header) -> dict[str, str]:
+        """Those of these outputs that no transaction of ours spends in a block, and by what they are spent.
+
+        The change of a transaction of ours that was not mined, because another version of it was, never was there. So
+        it is only searched for once its maker was found: what is not there would be searched for to the end.
+        """
+        changes = {each for each in gone if _maker(each) in known.transactions}
+        inputs = {outpoint for each in changes for outpoint in known.transactions[_maker(each)]}
+        mined = await self._spenders.mined((gone - changes) | inputs, tip)
+        made = {
+            each
+            for each in changes
+            if any(mined.get(outpoint) == _maker(each) for outpoint in known.transactions[_maker(each)])
+        }
+        mined |= await self._spenders.mined(made, tip)
+        return {
+            each: f"is spent by {mined[each]}" if each in mined else "is spent in a block"
+            for each in (gone - changes) | made
+            if mined.get(each) not in known.transactions
+        }
 
     async def _gone(self, outpoints: AbstractSet[str], *, in_mempool: bool) -> set[str]:
         """Which of these are no unspent outputs, for the newest block or for what waits besides."""
@@ -307,13 +321,6 @@ def _absent(known: Known, waiting: AbstractSet[str], spent: AbstractSet[str]) ->
     while more := {name for name in known.transactions if name not in unmined and is_unmined(name)}:
         unmined |= more
     return unmined - waiting
-
-
-def _was_there(known: Known, mined: dict[str, str], outpoint: str) -> bool:
-    """Whether an output that is gone ever was there: the change of a version of ours that was not mined never was."""
-    maker = _maker(outpoint)
-    inputs = known.transactions.get(maker)
-    return inputs is None or any(mined.get(each) == maker for each in inputs)
 
 
 def _batches(items: Sequence[T]) -> Iterable[Sequence[T]]:
