@@ -1,6 +1,6 @@
-"""What a merchant installs: verify every address, watch invoices, trust nobody."""
+"""What a merchant installs: verify every address, watch invoices, order payouts, trust nobody."""
 
-from holdfast.client.clients import AsyncHoldfast, Holdfast, Pin
+from holdfast.client.clients import AsyncHoldfast, Holdfast, Pin, merchant_signer
 from holdfast.client.exchanges import NewInvoice
 from holdfast.client.failures import (
     AddressNotOurs,
@@ -13,6 +13,7 @@ from holdfast.client.failures import (
     WebhookForged,
     WebhookStale,
 )
+from holdfast.client.keys import MerchantKey
 from holdfast.client.messages import (
     Balance,
     Balances,
@@ -23,14 +24,30 @@ from holdfast.client.messages import (
     ListedAsset,
     ListedNetwork,
     Page,
+    Payout,
+    PayoutLine,
     Price,
     Quote,
+    StandingOrder,
+)
+from holdfast.client.payout_lists import PayoutListRefused
+from holdfast.client.payouts import NoMerchantKey
+from holdfast.client.signing import (
+    DecimalsUnknown,
+    FeeTooHigh,
+    IntentSigner,
+    NewStandingOrder,
+    PayoutOrder,
+    PayTo,
+    ReferenceUsed,
 )
 from holdfast.client.webhooks import verify_webhook
 
 __all__ = [
-    "AddressNotOurs", "AsyncHoldfast", "Balance", "Balances", "CertificateNotOurs", "CertificateRolledBack", "Deposit",
-    "DepositAddress", "Event", "Holdfast", "Invoice", "ListedAsset", "ListedNetwork", "NewInvoice", "NotPinned", "Page",
-    "Pin", "PlatformAnswerMalformed", "PlatformRefused", "PlatformUnreachable", "Price", "Quote", "WebhookForged",
-    "WebhookStale", "verify_webhook",
+    "AddressNotOurs", "AsyncHoldfast", "Balance", "Balances", "CertificateNotOurs", "CertificateRolledBack",
+    "DecimalsUnknown", "Deposit", "DepositAddress", "Event", "FeeTooHigh", "Holdfast", "IntentSigner", "Invoice",
+    "ListedAsset", "ListedNetwork", "MerchantKey", "NewInvoice", "NewStandingOrder", "NoMerchantKey", "NotPinned",
+    "Page", "PayTo", "Payout", "PayoutLine", "PayoutListRefused", "PayoutOrder", "Pin", "PlatformAnswerMalformed",
+    "PlatformRefused", "PlatformUnreachable", "Price", "Quote", "ReferenceUsed", "StandingOrder", "WebhookForged",
+    "WebhookStale", "merchant_signer", "verify_webhook",
 ]  # fmt: skip

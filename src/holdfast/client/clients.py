@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ import httpx
 
 from holdfast.client.exchanges import Answer, Exchange, Exchanges, NewInvoice, Request
 from holdfast.client.failures import PlatformUnreachable
+from holdfast.client.keys import MerchantKey
 from holdfast.client.messages import (
     Balances,
     Deposit,
@@ -28,7 +29,10 @@ from holdfast.client.messages import (
     Quote,
     WebhookEndpoint,
 )
+from holdfast.client.outbox import Outbox
+from holdfast.client.payouts import AsyncPayouts, PayoutExchanges, Payouts
 from holdfast.client.pinned import Pinned
+from holdfast.client.signing import IntentSigner
 from holdfast.core.certificates import Certificate
 from holdfast.core.states import InvoiceState
 
@@ -50,6 +54,16 @@ class Pin:
     """The merchant's own Ed25519 public key, 32 bytes."""
     version_file: Path | None = None
     """Where the newest certificate version ever seen is kept, so that a restart does not forget it."""
+
+
+def merchant_signer(
+    key: MerchantKey, *, outbox_file: Path | None = None, decimals: Mapping[str, int] | None = None
+) -> IntentSigner:
+    """What signs payouts for a client. `outbox_file`: where what was signed is kept, so that no restart signs it twice.
+
+    `decimals`: of tokens that you pay in whole ones, by CAIP-19 id; from a source other than the platform.
+    """
+    return IntentSigner(key, _now, Outbox(outbox_file), decimals or {})
 
 
 def _now() -> datetime:
@@ -82,8 +96,11 @@ class Holdfast:
     `PlatformAnswerMalformed`; those that return addresses also `AddressNotOurs` and what `Pinned.take` raises.
     """
 
-    def __init__(self, url: str, api_key: str, pin: Pin, *, timeout_seconds: float = 10.0) -> None:
+    def __init__(
+        self, url: str, api_key: str, pin: Pin, *, signer: IntentSigner | None = None, timeout_seconds: float = 10.0
+    ) -> None:
         self._exchanges = Exchanges(Pinned(pin.root_fingerprint, pin.key, pin.version_file), _now)
+        self.payouts = Payouts(PayoutExchanges(self._exchanges, signer), self._run)
         headers = {"Authorization": f"Bearer {api_key}"}
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_seconds, trust_env=False)
 
@@ -187,8 +204,11 @@ class Holdfast:
 class AsyncHoldfast:
     """The merchant's client for asyncio: as `Holdfast`, awaited."""
 
-    def __init__(self, url: str, api_key: str, pin: Pin, *, timeout_seconds: float = 10.0) -> None:
+    def __init__(
+        self, url: str, api_key: str, pin: Pin, *, signer: IntentSigner | None = None, timeout_seconds: float = 10.0
+    ) -> None:
         self._exchanges = Exchanges(Pinned(pin.root_fingerprint, pin.key, pin.version_file), _now)
+        self.payouts = AsyncPayouts(PayoutExchanges(self._exchanges, signer), self._run)
         headers = {"Authorization": f"Bearer {api_key}"}
         self._http = httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout_seconds, trust_env=False)
 

@@ -105,6 +105,13 @@ class Exchanges:
         assert certificate is not None  # noqa: S101  `take` has just set it, or raised
         return certificate
 
+    def certificate_now(self) -> Exchange[Certificate]:
+        """The certificate that was taken, or a fresh one. Raises what `Pinned.take` raises."""
+        yield from self._certified()
+        certificate = self.pinned.certificate
+        assert certificate is not None  # noqa: S101  `_certified` has just seen to it, or raised
+        return certificate
+
     def create_invoice(self, new: NewInvoice, key: str) -> Exchange[Invoice]:
         """Make an invoice."""
         yield from self._certified()
@@ -178,5 +185,10 @@ def read(answer: Answer, kind: type[T]) -> T:
         problem = msgspec.json.decode(answer.body, type=Problem)
     except msgspec.DecodeError as error:
         raise PlatformAnswerMalformed(f"HTTP {answer.status}: {str(error)[:160]}") from None
+    raise refusal(answer.status, problem)
+
+
+def refusal(status: int, problem: Problem) -> PlatformRefused:
+    """A problem document as the error that it is."""
     said = " ".join(text for text in (problem.title, problem.detail, problem.remedy) if text)
-    raise PlatformRefused(answer.status, problem.code, said[:500], may_retry=problem.retry)
+    return PlatformRefused(status, problem.code, said[:500], may_retry=problem.retry)

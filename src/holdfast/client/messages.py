@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from holdfast.core.quorum import Signature
-from holdfast.core.states import DepositState, InvoiceReason, InvoiceState
+from holdfast.core.states import DepositState, InvoiceReason, InvoiceState, LineState, PayoutState, StandingOrderState
 
 Item = TypeVar("Item")
 JsonObject = dict[str, object]
@@ -119,6 +119,75 @@ class Balances(msgspec.Struct, frozen=True):
     at: datetime | None = None
 
 
+class PayoutLine(msgspec.Struct, frozen=True):
+    """One destination of a payout, and where it stands."""
+
+    destination: str
+    units: str
+    state: LineState
+    transaction: str | None = None
+
+
+class PayoutWaiting(msgspec.Struct, frozen=True):
+    """Why a payout is not signed yet."""
+
+    rule: str
+    detail: str = ""
+
+
+class Payout(msgspec.Struct, frozen=True):
+    """Money ordered out, and where it stands."""
+
+    id: str
+    intent: str
+    """SHA-256 of what was signed, hex."""
+    reference: str
+    network: str
+    asset: str
+    state: PayoutState
+    lines_units: str
+    fee_units: str
+    lines: list[PayoutLine]
+    document: str
+    created_at: datetime
+    expires_at: datetime
+    rule: str | None = None
+    """Why it was refused or abandoned."""
+    detail: str | None = None
+    waiting: PayoutWaiting | None = None
+    transaction: str | None = None
+    standing_order: str | None = None
+    slot: int | None = None
+    ended_at: datetime | None = None
+
+
+class PayoutFee(msgspec.Struct, frozen=True):
+    """What a payout costs, says the platform."""
+
+    asset: str
+    lines: int
+    fee_units: str
+    paid_by: str
+
+
+class StandingOrder(msgspec.Struct, frozen=True):
+    """A standing order, and where it stands."""
+
+    id: str
+    intent: str
+    reference: str
+    network: str
+    asset: str
+    destination: str
+    units: str
+    fee_units: str
+    every_seconds: int
+    state: StandingOrderState
+    document: str
+    due_at: datetime
+    expires_at: datetime
+
+
 class ListedAsset(msgspec.Struct, frozen=True):
     """A coin or token that may be paid with."""
 
@@ -184,3 +253,17 @@ class Problem(msgspec.Struct, frozen=True):
     detail: str = ""
     remedy: str = ""
     retry: bool = False
+
+
+class PayoutBatchItem(msgspec.Struct, frozen=True):
+    """What became of one intent of a batch."""
+
+    intent: str
+    payout: Payout | None = None
+    problem: Problem | None = None
+
+
+class PayoutBatch(msgspec.Struct, frozen=True):
+    """What became of each, in the order sent."""
+
+    items: list[PayoutBatchItem]
