@@ -1,13 +1,17 @@
 """Where a webhook may go: a table of hostile URLs and addresses, and names that change their mind."""
 
+import asyncio
+import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import suppress
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from socket import AF_INET, SOCK_STREAM, AddressFamily
+from typing import Any
 
 import aiohttp
 import pytest
@@ -21,17 +25,20 @@ from cryptography.x509.oid import NameOID
 
 from holdfast.payments import guarded_http
 from holdfast.payments.guarded_http import (
+    LOOK_UPS_MAX,
     AddressForbidden,
     GuardedResolver,
     HostUnknown,
+    LookUpsBusy,
+    SystemLookUp,
     UrlMalformed,
     UrlNotHttps,
     check_url,
     guarded_socket,
     is_forbidden,
     open_guarded_http,
-    system_look_up,
 )
+from holdfast.payments.webhooks import ENDPOINTS_MAX
 
 
 @pytest.mark.parametrize(
@@ -42,13 +49,17 @@ from holdfast.payments.guarded_http import (
         "203.0.113.1", "192.0.0.1", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "fd00:ec2::254", "ff02::1",
         "::ffff:10.0.0.1", "::ffff:8.8.8.8", "64:ff9b::7f00:1", "64:ff9b::8.8.8.8", "64:ff9b:1::1", "2002:7f00:1::",
         "2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:db8::1", "::8.8.8.8", "fec0::1", "100::1",
+        # What clouds keep for their own servers: Azure, IBM, Oracle, Alibaba, AWS, Google, Tencent, Scaleway.
+        "168.63.129.16", "::ffff:168.63.129.16", "161.26.0.10", "166.9.209.204", "192.0.0.192", "100.100.100.200",
+        "169.254.170.2", "fd20:ce::254", "169.254.0.23", "169.254.42.42",
     ],
 )  # fmt: skip
 def test_an_address_that_may_be_somebodys_own_network_is_forbidden(address: str) -> None:
     assert is_forbidden(ip_address(address))
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "100.63.255.255", "172.32.0.1", "2606:4700::1111"])
+@pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "100.63.255.255", "172.32.0.1", "168.63.129.15",
+                                     "166.7.255.255", "166.12.0.0", "2606:4700::1111"])  # fmt: skip
 def test_a_plain_public_address_is_not(address: str) -> None:
     assert not is_forbidden(ip_address(address))
 
@@ -84,6 +95,7 @@ def test_a_plain_public_address_is_not(address: str) -> None:
         ("https://[::1]/", AddressForbidden),
         ("https://[::ffff:169.254.169.254]/latest/meta-data", AddressForbidden),
         ("https://169.254.169.254/latest/meta-data", AddressForbidden),
+        ("https://168.63.129.16/machine/?comp=goalstate", AddressForbidden),
     ],
 )
 def test_a_hostile_url_is_refused_when_it_is_registered(url: str, refusal: type[Exception]) -> None:
@@ -248,7 +260,100 @@ async def test_a_name_without_an_address_is_named() -> None:
             await http.post("https://shop.example/hook", b"{}", {}, allow_private=False)
     for name in ("no-such-name.invalid", "label..empty"):
         with pytest.raises(HostUnknown):
-            await system_look_up(name, 443, AF_INET)
+            await SystemLookUp()(name, 443, AF_INET)
+
+
+class SilentServers:
+    """Stands where the system's resolver is asked: names below `silent.example` have no answer until they are let go.
+
+    (Real servers that never answer would need a resolver configuration of our own, which is the machine's.)
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[str] = []
+        self.let_go = threading.Event()
+        self._really = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", self._get)
+
+    def _get(self, host: str, *args: Any, **kwargs: Any) -> Any:
+        if not host.endswith(".silent.example"):
+            return self._really(host, *args, **kwargs)
+        self.asked.append(host)
+        self.let_go.wait()
+        return self._really("127.0.0.1", *args, **kwargs)
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentServers]:
+    servers = SilentServers(monkeypatch)
+    yield servers
+    servers.let_go.set()
+
+
+@asynccontextmanager
+async def waiting(*questions: Coroutine[Any, Any, object]) -> AsyncIterator[list[asyncio.Task[object]]]:
+    """Questions that are being asked, each in a task; no more of them than the block lasts."""
+    tasks = [asyncio.create_task(question) for question in questions]
+    await asyncio.sleep(0)
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_names_whose_servers_never_answer_keep_no_other_from_being_looked_up(
+    inside: Inside, silent: SilentServers
+) -> None:
+    async with open_guarded_http(10) as http:
+
+        def post(host: str) -> Coroutine[Any, Any, tuple[int, str]]:
+            return http.post(f"http://{host}:{inside.port}/", b"", {}, allow_private=True)
+
+        async with waiting(*(post(f"shop{n}.silent.example") for n in range(2 * ENDPOINTS_MAX))):
+            async with asyncio.timeout(10):
+                while len(silent.asked) < 2 * ENDPOINTS_MAX:  # noqa: ASYNC110  threads make it true
+                    await asyncio.sleep(0.01)
+            assert await post("localhost") == (204, "7")
+
+
+async def test_a_name_has_one_thread_however_often_it_is_asked_for(silent: SilentServers) -> None:
+    look_up = SystemLookUp()
+    for _ in range(3):
+        async with waiting(look_up("a.silent.example", 443, AF_INET)):
+            pass  # it is given up, as by an attempt that took too long
+    async with waiting(*(look_up("a.silent.example", 443, AF_INET) for _ in range(3))) as asking:
+        silent.let_go.set()
+        assert await asyncio.gather(*asking) == [["127.0.0.1"]] * 3
+    assert len(silent.asked) == 1
+    assert await look_up("a.silent.example", 443, AF_INET) == ["127.0.0.1"]
+    assert len(silent.asked) == 2  # an answer is not remembered
+
+
+async def test_all_names_together_have_a_bounded_number_of_threads(silent: SilentServers) -> None:
+    look_up = SystemLookUp(most=2)
+    async with waiting(*(look_up(f"{name}.silent.example", 443, AF_INET) for name in "aab")) as asking:
+        with pytest.raises(LookUpsBusy):
+            await look_up("localhost", 443, AF_INET)
+        silent.let_go.set()
+        await asyncio.gather(*asking)
+    assert await look_up("localhost", 443, AF_INET) == ["127.0.0.1"]
+
+
+def test_the_names_of_one_merchant_are_few_among_all() -> None:
+    assert ENDPOINTS_MAX * 8 <= LOOK_UPS_MAX
+
+
+async def test_a_system_that_gives_no_thread_is_busy_and_no_name_is_lost_by_it() -> None:
+    look_up = SystemLookUp()
+    before = threading.stack_size(2**46)  # more than there is
+    try:
+        with pytest.raises(LookUpsBusy):
+            await look_up("localhost", 443, AF_INET)
+    finally:
+        threading.stack_size(before)
+    assert await look_up("localhost", 443, AF_INET) == ["127.0.0.1"]
 
 
 async def test_a_redirect_is_an_answer_and_is_not_followed(inside: Inside) -> None:

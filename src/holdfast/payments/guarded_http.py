@@ -11,10 +11,12 @@ import asyncio
 import re
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from socket import AF_INET6, AF_UNSPEC, SOCK_STREAM, AddressFamily, gaierror
+from socket import AF_INET6, AF_UNSPEC, SOCK_STREAM, AddressFamily
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -30,14 +32,26 @@ TRANSLATED = tuple(
     ip_network(text) for text in ("::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16")
 )
 SITE_LOCAL = ip_network("fec0::/10")
+# What looks public and leads to a cloud's own servers from inside it. (Those of other clouds are not global.)
+CLOUD_INTERNAL = tuple(
+    ip_network(text)
+    for text in (
+        "168.63.129.16/32",  # Azure: the platform's agent, with what its machines may know
+        "161.26.0.0/16",  # IBM Cloud: infrastructure services
+        "166.8.0.0/14",  # IBM Cloud: private endpoints of its services
+        "192.0.0.0/24",  # Oracle: 192.0.0.192; IETF assignments (RFC 6890), of which Python 3.11 knows but a few
+    )
+)
 # The last label is no number, nor `0x…`: other programs would read such a name as an IPv4 address (WHATWG URL).
 NAME = re.compile(
     r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*(?!0x|[0-9]+\.?$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.?"
 )
 NAME_LENGTH_MAX = 253
+LOOK_UPS_MAX = 256
+"""Most names looked up at the same time; a merchant's endpoints have an eighth of that at most."""
 
 LookUp: TypeAlias = Callable[[str, int, AddressFamily], Awaitable[list[str]]]
-"""The addresses that a name has. Raises `HostUnknown`."""
+"""The addresses that a name has. Raises `HostUnknown`, `LookUpsBusy`."""
 
 
 class UrlMalformed(BadInput):
@@ -62,6 +76,12 @@ class HostUnknown(Unavailable):
     """The host name has no address. Check its spelling and its DNS."""
 
     code = "host-unknown"
+
+
+class LookUpsBusy(Unavailable):
+    """Too many names wait for name servers that do not answer. Disable endpoints that never answer."""
+
+    code = "look-ups-busy"
 
 
 def check_url(url: str, *, allow_private: bool) -> str:
@@ -93,16 +113,47 @@ def is_forbidden(address: IPv4Address | IPv6Address) -> bool:
         any(address in network for network in TRANSLATED) or address in SITE_LOCAL or address.scope_id
     ):
         return True
+    if any(address in network for network in CLOUD_INTERNAL):
+        return True
     return not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified
 
 
-async def system_look_up(host: str, port: int, family: AddressFamily) -> list[str]:
-    """What the system's resolver says, asked each time. Raises `HostUnknown`."""
+class SystemLookUp:
+    """Asks the system's resolver, each time anew, in a thread for each name.
+
+    A name whose servers never answer holds its thread for longer than an attempt may take, and asyncio's own threads
+    are few: some dead names would keep all others from being looked up, and the process from ending. So a name has one
+    thread, however often it is asked for meanwhile, and all have `most` together.
+    """
+
+    def __init__(self, most: int = LOOK_UPS_MAX) -> None:
+        self._most = most
+        self._asked: dict[tuple[str, int, AddressFamily], Future[list[str]]] = {}
+
+    async def __call__(self, host: str, port: int, family: AddressFamily) -> list[str]:
+        """The addresses of a name. Raises `HostUnknown`, `LookUpsBusy`."""
+        key = (host, port, family)
+        answer = self._asked.get(key)
+        if answer is None:
+            if len(self._asked) >= self._most:
+                raise LookUpsBusy(f"{len(self._asked)} names")
+            answer = self._asked[key] = Future()
+            answer.set_running_or_notify_cancel()  # whoever waits may go away; the thread may still answer
+            answer.add_done_callback(lambda _: self._asked.pop(key))  # before those who wait hear of it
+            try:
+                threading.Thread(target=_ask, args=(answer, *key), daemon=True).start()
+            except RuntimeError as error:
+                answer.set_exception(LookUpsBusy(str(error)))
+        return await asyncio.wrap_future(answer)
+
+
+def _ask(answer: Future[list[str]], host: str, port: int, family: AddressFamily) -> None:
     try:
-        infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=SOCK_STREAM, family=family)
-    except (gaierror, UnicodeError) as error:
-        raise HostUnknown(f"{host[:120]}: {error}") from None
-    return list(dict.fromkeys(str(info[4][0]) for info in infos))
+        infos = socket.getaddrinfo(host, port, type=SOCK_STREAM, family=family)
+    except (OSError, ValueError) as error:
+        answer.set_exception(HostUnknown(f"{host[:120]}: {error}"))
+    else:
+        answer.set_result(list(dict.fromkeys(str(info[4][0]) for info in infos)))
 
 
 class GuardedResolver(AbstractResolver):
@@ -113,7 +164,7 @@ class GuardedResolver(AbstractResolver):
         self._allow_private = allow_private
 
     async def resolve(self, host: str, port: int = 0, family: AddressFamily = AF_UNSPEC) -> list[ResolveResult]:
-        """The addresses of a name, all judged. Raises `AddressForbidden`, `HostUnknown`."""
+        """The addresses of a name, all judged. Raises `AddressForbidden`, `HostUnknown`, `LookUpsBusy`."""
         found = await self._look_up(host, port, family)
         if not found:
             raise HostUnknown(host)
@@ -146,7 +197,8 @@ class GuardedHttp:
     async def post(self, url: str, body: bytes, headers: dict[str, str], *, allow_private: bool) -> tuple[int, str]:
         """Status and `Retry-After` of the answer; its body is not read.
 
-        Raises `UrlMalformed`, `UrlNotHttps`, `AddressForbidden`, `HostUnknown`, `aiohttp.ClientError`, `TimeoutError`.
+        Raises `UrlMalformed`, `UrlNotHttps`, `AddressForbidden`, `HostUnknown`, `LookUpsBusy`,
+        `aiohttp.ClientError`, `TimeoutError`.
         """
         check_url(url, allow_private=allow_private)
         session = self._private if allow_private else self._public
@@ -156,9 +208,10 @@ class GuardedHttp:
 
 @asynccontextmanager
 async def open_guarded_http(
-    timeout_seconds: float, context: ssl.SSLContext | None = None, look_up: LookUp = system_look_up
+    timeout_seconds: float, context: ssl.SSLContext | None = None, look_up: LookUp | None = None
 ) -> AsyncIterator[GuardedHttp]:
     """Sessions for deliveries. `context`: whom TLS trusts, `look_up`: who knows the names (the system)."""
+    look_up = look_up or SystemLookUp()
     async with (
         _session(timeout_seconds, context, GuardedResolver(look_up, allow_private=False), guarded_socket) as public,
         _session(timeout_seconds, context, GuardedResolver(look_up, allow_private=True), None) as private,
