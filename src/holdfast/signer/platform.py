@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote
 from urllib.parse import urlencode
 
 import aiohttp
@@ -94,8 +93,6 @@ class Work(msgspec.Struct, frozen=True):
     version: str
     """What it was answered from: the next request waits for something newer."""
     journal_seq: int
-    version: str = ""
-    """What the platform calls this answer."""
     policies: tuple[SignedDocument, ...] = ()
     certificates: tuple[SignedDocument, ...] = ()
     orders: tuple[SignedOrder, ...] = ()
