@@ -10,7 +10,7 @@ from coincurve import PublicKey
 from holdfast.chains.agreement import AgreeingNodes
 from holdfast.chains.bitcoin import BitcoinAccess, BitcoinNode
 from holdfast.chains.evm import EvmNode
-from holdfast.chains.outflow import Known, OutflowNode
+from holdfast.chains.outflow import Known, OutflowNode, Wanted
 from holdfast.chains.outflow_agreement import Access, open_outflow
 from holdfast.chains.port import Arrival, Header, Node, Watch
 from holdfast.chains.rpc import Credentials
@@ -20,7 +20,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.evm import address_bytes
 from holdfast.core.evm_transactions import address_of
 from holdfast.core.journal import Body, Deposit, DepositGone, Funding, Mined
-from holdfast.core.money import AssetId
+from holdfast.core.money import Asset, AssetId
 from holdfast.core.networks import BitcoinNetwork, EvmNetwork, Network, erc20_asset, network_by_id
 from holdfast.core.orders import FloatKey
 from holdfast.policy.record import Record
@@ -88,20 +88,18 @@ class Sight:
     async def fundings(self, record: Record, heights: Sequence[int], confirmations: int) -> list[Body]:
         """What came to the float in these blocks and is not journaled yet."""
         address = record.floats[self.network.id].address
+        wanted = Wanted(frozenset({address}), self._tokens())
         found: list[Body] = []
         for height in sorted(set(heights)):
-            header = await self.final_header(height, confirmations)
-            if header is None:
+            if await self.final_header(height, confirmations) is None:
                 continue
-            [block] = await self.reader.blocks([header], self._watch([address], is_open=False))
-            # EVM coin: by the contract's own logs, for its balance also falls.
-            coin = self.network.coin.id
-            arrivals = [each for each in block.arrivals if not (self._is_evm and each.asset == coin)]
-            for arrival in [*arrivals, *await self.outflow.funded(header, address)]:
+            block = await self.outflow.block(height, wanted)
+            for arrival in block.funded:
                 is_change = arrival.transaction in record.transactions and not self._is_evm
-                if (self.network.id, arrival.key) not in record.fundings and not is_change:
+                is_ripe = arrival.confirmations_min <= confirmations
+                if is_ripe and not is_change and (self.network.id, arrival.key) not in record.fundings:
                     facts = (self.network.id, arrival.key, address, arrival.asset, arrival.units)
-                    found.append(Funding(*facts, height=header.height, hash=header.hash))
+                    found.append(Funding(*facts, height=height, hash=block.header.hash))
         return found
 
     async def mined(self, record: Record, hints: Sequence[MinedHint], confirmations: int) -> list[Body]:
@@ -136,13 +134,14 @@ class Sight:
     def _is_evm(self) -> bool:
         return isinstance(self.network, EvmNetwork)
 
-    def _watch(self, addresses: Sequence[str], *, is_open: bool = True) -> Watch:
-        tokens = {}
-        if isinstance(self.network, EvmNetwork):
-            for token in self.tokens:
-                asset = erc20_asset(self.network, token, "", 0)
-                tokens["0x" + address_bytes(token).hex()] = asset
-        return Watch(self.network.id, addresses, frozenset(addresses) if is_open else frozenset(), tokens)
+    def _watch(self, addresses: Sequence[str]) -> Watch:
+        return Watch(self.network.id, addresses, frozenset(addresses), self._tokens())
+
+    def _tokens(self) -> dict[str, Asset]:
+        if not isinstance(self.network, EvmNetwork):
+            return {}
+        contracts = ["0x" + address_bytes(token).hex() for token in self.tokens]
+        return {contract: erc20_asset(self.network, contract, "", 0) for contract in contracts}
 
 
 def open_sight(network_id: str, access: NetworkAccess) -> Sight:
