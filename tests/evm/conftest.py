@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from holdfast.chains.evm import EvmNode
-from holdfast.chains.evm_contracts import artefact, plan_vault, selector, word
-from holdfast.chains.evm_deploy import deploy
+from holdfast.chains.evm_contracts import COIN, artefact, float_of, plan_vault, selector, word
+from holdfast.chains.evm_deploy import deploy, deploy_float
 from holdfast.chains.local_process import free_port
 from holdfast.chains.localnet_anvil import anvil_binary
 from holdfast.chains.port import Arrival, Header, Watch
 from holdfast.chains.rpc import Limits, RpcClient
 from holdfast.core.evm import VaultPlan, address_bytes, deposit_address
+from holdfast.core.evm_float import UNPAID_TOPIC, Unpaid, gas_limit, pay_call, read_unpaid
 from holdfast.core.money import Asset
 from holdfast.core.networks import EvmNetwork, erc20_asset, known_network
 
@@ -155,3 +156,43 @@ async def chain(local_node: LocalNode) -> AsyncIterator[Chain]:
         assert await chain.call("evm_revert", snapshot)
         await chain.node.close()
         await chain.rpc.close()
+
+
+@dataclass(frozen=True)
+class Float:
+    """A float whose owner is the chain's payer."""
+
+    chain: Chain
+    address: str
+
+    async def fund(self, token: str, units: int) -> None:
+        if token == COIN:
+            await self.chain.done(self.address, value=units)
+        else:
+            await self.chain.mint(token, self.address, units)
+
+    async def has(self, token: str) -> int:
+        return await self.balance(token, self.address)
+
+    async def balance(self, token: str, address: str) -> int:
+        return await (self.chain.coin(address) if token == COIN else self.chain.tokens(token, address))
+
+    async def try_pay(self, token: str, lines: Sequence[tuple[str, int]], gas: int) -> dict[str, Any]:
+        """A call with this gas limit; its receipt."""
+        return await self.chain.receipt(await self.chain.send(self.address, pay_call(token, lines), gas=gas))
+
+    async def pay(self, token: str, lines: Sequence[tuple[str, int]]) -> list[Unpaid]:
+        """A call with the gas limit that a signer gives it; the lines that were not paid."""
+        receipt = await self.try_pay(token, lines, gas_limit(is_coin=token == COIN, lines=len(lines)))
+        assert receipt["status"] == "0x1"
+        return self.unpaid(receipt)
+
+    def unpaid(self, receipt: dict[str, Any]) -> list[Unpaid]:
+        ours = [log for log in receipt["logs"] if log["address"] == self.address.lower()]
+        return [read_unpaid(bytes.fromhex(log["data"][2:])) for log in ours if log["topics"][0] == UNPAID_TOPIC]
+
+
+@pytest.fixture
+async def payouts(chain: Chain) -> Float:
+    await deploy_float(chain.url, chain.payer, chain.plan.vault, GAS_KEY)
+    return Float(chain, float_of(chain.payer, chain.plan.vault))

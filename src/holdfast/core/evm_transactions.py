@@ -156,18 +156,18 @@ def _prefixed(data: bytes, base: int) -> bytes:
 
 
 def _fields(encoded: bytes) -> list[bytes]:
-    """The items of an RLP list, each as its payload. Only as strict as not to fail: `decode` compares the bytes."""
+    """The items of an RLP list, each as its payload. Only as strict as to end: `decode` compares the bytes."""
     start, end = _payload(encoded, 0)
     fields = []
-    while start < end:
+    while start < end == len(encoded):
         first, start = _payload(encoded, start)
         fields.append(encoded[first:start])
     return fields
 
 
 def _payload(encoded: bytes, at: int) -> tuple[int, int]:
-    """Where the payload of the item at `at` starts and ends."""
-    prefix = encoded[at] if at < len(encoded) else 0x80
+    """Where the payload of the item at `at` starts and ends, which is never before the next byte."""
+    prefix = encoded[at] if encoded else 0
     if prefix < 0x80:
         return at, at + 1
     size = (prefix - 0x80) % 0x40
