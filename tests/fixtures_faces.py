@@ -56,6 +56,9 @@ class Member:
 
     id: str
     key: str
+    """Of the API."""
+    signing: Ed25519PrivateKey
+    """Orders his payouts."""
 
 
 @dataclass
@@ -98,14 +101,15 @@ class Front:
 
     async def enrol(self, name: str = "Corner Books") -> Member:
         """A merchant enrolled and certified through the API, as an operator would."""
-        keys = {"key": token_bytes(32).hex(), "recovery_key": token_bytes(32).hex()}
+        signing = Ed25519PrivateKey.generate()
+        keys = {"key": _public(signing), "recovery_key": token_bytes(32).hex()}
         made = await self.call("POST", "/v1/merchants", {"name": name, **keys}, key=self.operator)
         assert made.status_code == 201, made.text
         merchant = made.json()
         handed_in = certificate_of(self.officers, msgspec.convert(merchant["request"], bytes, strict=False))
         done = await self.call("PUT", f"/v1/merchants/{merchant['id']}/certificate", handed_in, key=self.operator)
         assert done.status_code == 200, done.text
-        member = Member(merchant["id"], await self.key_for(merchant["id"], MERCHANT_SCOPES))
+        member = Member(merchant["id"], await self.key_for(merchant["id"], MERCHANT_SCOPES), signing)
         self.merchants.append(member)
         return member
 
@@ -212,14 +216,15 @@ class Served:
 
     def enrol(self, name: str = "Corner Books") -> Member:
         """A merchant enrolled and certified, with a key that may do everything of his."""
-        keys = {"key": token_bytes(32).hex(), "recovery_key": token_bytes(32).hex()}
+        signing = Ed25519PrivateKey.generate()
+        keys = {"key": _public(signing), "recovery_key": token_bytes(32).hex()}
         merchant = self.call("POST", "/v1/merchants", {"name": name, **keys}).raise_for_status().json()
         handed_in = certificate_of(self.officers, msgspec.convert(merchant["request"], bytes, strict=False))
         self.call("PUT", f"/v1/merchants/{merchant['id']}/certificate", handed_in).raise_for_status()
         expires = (datetime.now(UTC) + timedelta(days=1)).isoformat()
         wanted = {"name": "test", "scopes": sorted(MERCHANT_SCOPES), "expires_at": expires}
         made = self.call("POST", "/v1/api-keys", wanted, Holdfast_Merchant=merchant["id"]).raise_for_status()
-        return Member(merchant["id"], made.json()["secret"])
+        return Member(merchant["id"], made.json()["secret"], signing)
 
 
 def write_config(

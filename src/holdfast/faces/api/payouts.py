@@ -190,9 +190,9 @@ async def approve_payout(parts: Parts, body: RawBody, name: PayoutName) -> Payou
     people = read_quorum(parts.quorum.document)
     async with parts.pool.connection() as conn, conn.transaction():
         payout = await payouts.get(conn, name, lock=True)
-        valid = {one.key for one in signers(APPROVAL_TAG, payout.document.encode(), given, people)}
+        document = payout.document.encode()
         for one in given:
-            if one.officer not in valid:
+            if not signers(APPROVAL_TAG, document, [one], people):
                 raise ApprovalInvalid(one.officer[:64])
         approved = await payouts.approve(conn, payout.id, given)
     return payout_body(parts.desk.catalogue, approved)
