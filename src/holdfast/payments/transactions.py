@@ -57,6 +57,8 @@ class Outgoing:
     network: str
     asset: str
     purpose: str
+    account: str
+    """Whose coins and nonces it takes."""
     payouts: Sequence[str]
     inputs: Sequence[str]
     nonce: int | None
@@ -89,10 +91,10 @@ async def reserve(conn: AsyncConnection[Any], reserved: Sequence[tuple[int, j.Re
     async with conn.cursor() as cursor:
         await cursor.executemany(
             """
-            INSERT INTO payments.transactions (reservation, network, asset, purpose, payouts, inputs, nonce, out_units,
-                fee_units, replaces, root, state)
-            VALUES (%(seq)s, %(network)s, %(asset)s, %(purpose)s, %(payouts)s, %(inputs)s, %(nonce)s, %(out)s,
-                %(fee)s, %(replaces)s, coalesce(
+            INSERT INTO payments.transactions (reservation, network, asset, purpose, account, payouts, inputs, nonce,
+                out_units, fee_units, replaces, root, state)
+            VALUES (%(seq)s, %(network)s, %(asset)s, %(purpose)s, %(account)s, %(payouts)s, %(inputs)s, %(nonce)s,
+                %(out)s, %(fee)s, %(replaces)s, coalesce(
                     (SELECT root FROM payments.transactions WHERE reservation = %(replaces)s), %(seq)s
                 ), 'reserved')
             """,
@@ -102,6 +104,7 @@ async def reserve(conn: AsyncConnection[Any], reserved: Sequence[tuple[int, j.Re
                     "network": body.network,
                     "asset": body.asset,
                     "purpose": body.purpose,
+                    "account": body.account,
                     "payouts": list(body.payouts),
                     "inputs": list(body.inputs),
                     "nonce": body.nonce,
@@ -199,7 +202,7 @@ async def under_way(conn: AsyncConnection[Any], network: str) -> list[Outgoing]:
     """Signed and not over, in the order in which they are to be sent: by nonce where there is one, else by age."""
     return await _select(
         conn,
-        "WHERE network = %s AND state IN ('to-send', 'sent', 'mined') ORDER BY nonce, reservation",
+        "WHERE network = %s AND state IN ('to-send', 'sent', 'mined') ORDER BY account, nonce, reservation",
         (network,),
     )
 

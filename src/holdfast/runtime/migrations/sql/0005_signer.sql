@@ -93,6 +93,7 @@ CREATE TABLE payments.transactions (
     network      text NOT NULL,
     asset        text NOT NULL,
     purpose      text NOT NULL,                        -- `payout`, or the kind of house transaction
+    account      text NOT NULL,                        -- whose coins and nonces: the float's address, or the gas account
     payouts      text[] NOT NULL,
     inputs       text[] NOT NULL,                      -- outpoints (Bitcoin family)
     nonce        numeric(20,0),                        -- EVM
@@ -116,7 +117,7 @@ CREATE TABLE payments.transactions (
     CHECK ((height IS NULL) = (hash IS NULL))
 );
 CREATE UNIQUE INDEX ON payments.transactions (network, transaction);
-CREATE INDEX ON payments.transactions (network, nonce, reservation) WHERE state IN ('to-send', 'sent', 'mined');
+CREATE INDEX ON payments.transactions (network, account, nonce, reservation) WHERE state IN ('to-send', 'sent', 'mined');
 CREATE INDEX ON payments.transactions USING gin (payouts);
 CREATE INDEX ON payments.transactions (root);
 CREATE INDEX ON payments.transactions (network, height) WHERE height IS NOT NULL;
