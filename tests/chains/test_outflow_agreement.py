@@ -23,7 +23,7 @@ from holdfast.chains.outflow import (
     Wanted,
 )
 from holdfast.chains.outflow_agreement import Access, AgreeingOutflows, open_outflow
-from holdfast.chains.port import Arrival, Header, NodesDisagree, NodeUnreachable
+from holdfast.chains.port import Header, NodesDisagree, NodeUnreachable
 from holdfast.chains.rpc import Credentials, Limits
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("litecoin")]
@@ -61,9 +61,6 @@ class Liar:
 
     async def mined(self, header: Header, transactions: Sequence[str]) -> Sequence[Mined]:
         return self.tell_mined(await self.node.mined(header, transactions))
-
-    async def funded(self, header: Header, address: str) -> Sequence[Arrival]:
-        return await self.node.funded(header, address)
 
     async def unexplained(self, known: Known) -> Sequence[str]:
         return await self.node.unexplained(known)

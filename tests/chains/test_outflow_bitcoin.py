@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -295,6 +296,27 @@ async def test_the_chain_is_not_searched_for_what_is_not_there(ours: Float, what
         assert asked.count("getblock") == (1 if what == "never mined" else 0)
 
 
+async def test_nor_for_what_stands_upon_it(ours: Float) -> None:
+    coin = await ours.fund()
+    first = await ours.payment(coin)
+    second = await ours.payment(f"{first.txid}:1", COIN_UNITS - PAID_UNITS - FEE_UNITS)
+    known = Known(coins=(f"{second.txid}:1",), transactions={second.txid: (f"{first.txid}:1",), first.txid: (coin,)})
+    async with counted(ours) as (node, asked):
+        assert await node.unexplained(known) == []
+        await node.send(first.raw)
+        assert await node.unexplained(known) == []
+        assert "getblock" not in asked
+
+
+async def test_a_node_that_cannot_name_spenders_is_asked_to_once(ours: Float) -> None:
+    coin = await ours.fund()
+    await ours.node.send((await ours.theft(coin)).raw)
+    async with counted(ours) as (node, asked):
+        for _ in range(2):
+            assert len(await node.unexplained(Known(coins=(coin,)))) == 1
+        assert asked.count("gettxspendingprevout") == 1
+
+
 async def test_a_node_that_is_behind_judges_nothing(ours: Float) -> None:
     """Else a coin that it has not seen yet would look like one that somebody took."""
     known = Known(coins=("c" * 64 + ":0",), height=await ours.chain.height() + 1)
@@ -336,6 +358,33 @@ async def test_what_is_held_is_what_lies_unspent_in_blocks(ours: Float) -> None:
     assert holding.tip.hash == await ours.chain.best_hash()
     assert holding.units == {(ours.address, ours.chain.network.coin.id): 3_000_003}
     assert holding.confirmations == {old: 3, new: 2, f"{signed.txid}:1": 0}
+
+
+async def test_what_is_held_is_of_one_block(ours: Float) -> None:
+    """A block may come while the coins are asked for: then they are asked for again, a few times."""
+    coin = await ours.fund()
+    others = ["e" * 64]
+
+    def later(method: str, told: Any) -> Any:
+        is_other = method == "gettxout" and others
+        return {**told, "result": {**told["result"], "bestblock": others[-1]}} if is_other else told
+
+    def once(method: str, told: Any) -> Any:
+        try:
+            return later(method, told)
+        finally:
+            if method == "gettxout":
+                others.clear()
+
+    wanted = Wanted(addresses=frozenset({ours.address}), outpoints=frozenset({coin}))
+    async with lying_proxy(ours.chain.rpc_url) as proxy:
+        node = BitcoinOutflow(BitcoinAccess(proxy.url, ours.chain.cookie_file), ours.chain.network, HASTY)
+        proxy.lie = later
+        with pytest.raises(NodeBlockGone):
+            await node.holding(wanted)
+        proxy.lie = once
+        assert (await node.holding(wanted)).confirmations == {coin: 1}
+        await node.close()
 
 
 async def test_a_transaction_is_unknown_then_waits_then_is_in_a_block(ours: Float) -> None:

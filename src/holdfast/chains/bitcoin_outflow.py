@@ -120,10 +120,6 @@ class BitcoinOutflow:
         inside = set(self._contents(await self._raw(header), header, {}, frozenset()).transactions)
         return [Mined(transaction) for transaction in transactions if transaction in inside]
 
-    async def funded(self, header: Header, address: str) -> Sequence[Arrival]:
-        """Nothing: the reader of blocks finds every output."""
-        return []
-
     async def unexplained(self, known: Known) -> Sequence[str]:
         """Outputs of ours that are spent, in a block or waiting for one, by a transaction that is not ours.
 

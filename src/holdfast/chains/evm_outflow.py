@@ -146,10 +146,6 @@ class EvmOutflow:
             found.append(_mined(receipt))
         return found
 
-    async def funded(self, header: Header, address: str) -> Sequence[Arrival]:
-        """Coin that came to the contract in this block, by its own `Received` logs."""
-        return await self._funded(header, Wanted(addresses=frozenset({address})))
-
     async def unexplained(self, known: Known) -> Sequence[str]:
         """Nonces of the owner that are used, or wait, and are not ours; those of ours that something else took.
 
@@ -274,7 +270,7 @@ class EvmOutflow:
         data, token = unhex(log.data), log.address.lower()
         if log.topics[:1] == [RECEIVED_TOPIC]:
             address, asset = ours.get(unhex(log.address)), self._network.coin.id
-        elif token in wanted.tokens and len(log.topics) == 3 and _address(log.topics[1]) not in ours:
+        elif token in wanted.tokens and len(log.topics) == 3:
             address, asset = ours.get(_address(log.topics[2])), wanted.tokens[token].id
         else:
             return None

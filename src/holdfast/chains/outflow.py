@@ -146,9 +146,6 @@ class OutflowNode(Protocol):
     async def mined(self, header: Header, transactions: Sequence[str]) -> Sequence[Mined]:
         """Which of these transactions are in this block, in their order. Raises what the node raises."""
 
-    async def funded(self, header: Header, address: str) -> Sequence[Arrival]:
-        """Coin that came to a float's contract in this block (EVM); nothing for families whose reader finds it all."""
-
     async def unexplained(self, known: Known) -> Sequence[str]:
         """Spends of the float that were not ours, in words; empty: none that the node knows of."""
 

@@ -17,7 +17,7 @@ from holdfast.chains.bitcoin import BitcoinAccess
 from holdfast.chains.bitcoin_outflow import BitcoinOutflow
 from holdfast.chains.evm_outflow import EvmOutflow
 from holdfast.chains.outflow import FeeRate, Holding, Known, Mined, OutflowBlock, OutflowNode, Status, Wanted
-from holdfast.chains.port import Arrival, Header, NodesDisagree
+from holdfast.chains.port import Header, NodesDisagree
 from holdfast.chains.rpc import Credentials
 from holdfast.core.errors import HoldfastError
 from holdfast.core.networks import BitcoinNetwork, EvmNetwork, Network
@@ -100,10 +100,6 @@ class AgreeingOutflows:
     async def mined(self, header: Header, transactions: Sequence[str]) -> Sequence[Mined]:
         """See `OutflowNode`. Raises `NodesDisagree`."""
         return self._same(await self._all(lambda node: node.mined(header, transactions)), header)
-
-    async def funded(self, header: Header, address: str) -> Sequence[Arrival]:
-        """See `OutflowNode`. Raises `NodesDisagree`."""
-        return self._same(await self._all(lambda node: node.funded(header, address)), header)
 
     async def unexplained(self, known: Known) -> Sequence[str]:
         """What any of them sees."""
