@@ -162,6 +162,50 @@ async def test_a_call_that_failed_paid_nothing_and_still_cost(chain: Any, ours: 
     assert mined.fee_units == int(receipt["gasUsed"], 16) * int(receipt["effectiveGasPrice"], 16)
 
 
+async def test_a_transaction_is_mined_only_in_its_own_block(chain: Any, ours: Ours) -> None:
+    receipt = await ours.send(ours.pay([(PAYEE, 1)]))
+    await chain.mine()
+    assert await ours.node.mined(await ours.node.tip(), [receipt["transactionHash"]]) == []
+
+
+async def test_lines_that_another_contract_calls_unpaid_are_paid(chain: Any, ours: Ours) -> None:
+    """A token may log what it likes while the float calls it."""
+    receipt = await ours.send(ours.pay([(PAYEE, 1)]))
+
+    def foreign(method: str, told: dict[str, Any]) -> dict[str, Any]:
+        if method == "eth_getTransactionReceipt":
+            for log in told["result"]["logs"]:
+                log["address"] = PAYEE.lower()
+        return told
+
+    async with lying_proxy(chain.url) as proxy:
+        node = EvmOutflow(proxy.url, chain.network, limits=HASTY)
+        header = (await ours.block_of(receipt, Wanted())).header
+        assert (await node.mined(header, [receipt["transactionHash"]]))[0].unpaid == (0,)
+        proxy.lie = foreign
+        assert (await node.mined(header, [receipt["transactionHash"]]))[0].unpaid == ()
+        await node.close()
+
+
+async def test_a_listed_contract_whose_transfers_are_not_a_tokens_is_nothing(chain: Any, ours: Ours) -> None:
+    """ERC-721 has a `Transfer` of four topics."""
+    token = await ours.token(7)
+    height = (await ours.node.tip()).height
+
+    def collectible(method: str, told: dict[str, Any]) -> dict[str, Any]:
+        if method == "eth_getLogs":
+            for log in told["result"]:
+                log["topics"] = [*log["topics"], log["topics"][-1]]
+        return told
+
+    async with lying_proxy(chain.url) as proxy:
+        node = EvmOutflow(proxy.url, chain.network, limits=HASTY)
+        assert len((await node.block(height, ours.wanted(token))).funded) == 1
+        proxy.lie = collectible
+        assert (await node.block(height, ours.wanted(token))).funded == ()
+        await node.close()
+
+
 async def test_a_rollups_fee_for_its_data_is_part_of_the_cost(chain: Any, ours: Ours) -> None:
     receipt = await ours.send(ours.pay([(PAYEE, 1)]))
     own = int(receipt["gasUsed"], 16) * int(receipt["effectiveGasPrice"], 16)
@@ -222,6 +266,24 @@ async def test_a_nonce_that_we_did_not_sign_for_is_an_alarm(chain: Any, ours: Ou
     alarm = f"nonce 0 of {OWNER} is used, and we have signed nothing for it"
     assert await ours.node.unexplained(Known(owner=OWNER)) == [alarm]
     assert await ours.node.unexplained(Known(owner=OWNER, next_nonce=1)) == []
+
+
+async def test_a_node_that_tells_nothing_of_what_waits_cannot_hide_what_is_mined(chain: Any, ours: Ours) -> None:
+    await ours.send(ours.pay([(PAYEE, 1)]))
+    counts: list[str] = []
+
+    def forgetful(method: str, told: dict[str, Any]) -> dict[str, Any]:
+        if method != "eth_getTransactionCount":
+            return told
+        counts.append(told["result"])
+        return {**told, "result": told["result"] if len(counts) % 2 else "0x0"}
+
+    async with lying_proxy(chain.url) as proxy:
+        proxy.lie = forgetful
+        node = EvmOutflow(proxy.url, chain.network, limits=HASTY)
+        assert len(await node.unexplained(Known(owner=OWNER))) == 1
+        await node.close()
+    assert counts == ["0x1"] * 4
 
 
 async def test_whoever_takes_the_nonce_of_our_waiting_transaction_is_an_alarm(chain: Any, ours: Ours) -> None:
