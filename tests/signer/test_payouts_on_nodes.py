@@ -1,21 +1,10 @@
 """What a merchant signed is paid, on real nodes, once."""
 
-from pathlib import Path
-
 import pytest
 
-from fixtures_signer import COIN, ETHER, EVM, LTC, MinedHint, Scene, fresh_address, policy_text
-from holdfast.chains.localnet import AnvilNode, RegtestNode
+from fixtures_signer import COIN, ETHER, EVM, LTC, MinedHint, Scene, fresh_address
 
 pytestmark = [pytest.mark.node, pytest.mark.asyncio(loop_scope="session")]
-
-
-@pytest.fixture
-def scene(tmp_path: Path, litecoin: RegtestNode, anvil_node: AnvilNode) -> Scene:
-    scene = Scene(tmp_path, litecoin, anvil_node)
-    scene.set_policy(policy_text())
-    scene.certify()
-    return scene
 
 
 async def test_a_payout_on_both_families_is_signed_released_and_found_in_a_block(scene: Scene) -> None:

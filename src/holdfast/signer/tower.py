@@ -147,10 +147,12 @@ class Tower:
 
     def _refused(self, journal: Journal, refused: LeaseRefused) -> None:
         """Hand over from another place where that helps; raise where it does not."""
-        theirs = Head(refused.seq, refused.head)
-        if refused.refused == "entries-missing" and journal.head_at(refused.seq) == theirs != self.witnessed:
+        theirs, ours = Head(refused.seq, refused.head), journal.head_at(refused.seq)
+        if refused.refused == "entries-missing" and ours == theirs != self.witnessed:
             self.witnessed = theirs
             return
+        if refused.refused == "entries-missing" and ours is not None and ours != theirs:
+            raise JournalForked(f"entry {refused.seq} is another one there")
         if refused.refused == "journal-behind":
             raise JournalOlder(f"entry {refused.seq} is witnessed, the journal ends at {journal.written.seq}")
         if refused.refused == "journal-forked":
