@@ -5,6 +5,7 @@ A certificate grants ranges of the vault's indexes to one merchant's key, for a 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from holdfast.core.quorum import HEX_KEY, QuorumNotTrusted, Signature, fingerpri
 
 CERTIFICATE_TAG = b"holdfast certificate 1\0"
 """Parts these signatures from any other that an officer's key ever makes."""
+KEYS_TAG = b"holdfast merchant keys 1\0"
 LIFETIME_MAX = timedelta(days=5 * 366)
 """Every grant expires: a forgotten one is how others were robbed."""
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -108,6 +110,11 @@ class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tariff: _TariffWire
     version: int
     expires_at: str
+
+
+def keys_fingerprint(key: bytes, recovery_key: bytes) -> str:
+    """What a merchant tells the officers over a channel that the platform does not carry: SHA-256 of both keys, hex."""
+    return hashlib.sha256(KEYS_TAG + key + recovery_key).hexdigest()
 
 
 def signing_input(document: bytes) -> bytes:

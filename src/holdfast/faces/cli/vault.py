@@ -91,6 +91,17 @@ def certify(  # noqa: PLR0913  one option of the command line each
     keystore_file: Annotated[Path, typer.Option("--keystore", help="The officer's keystore.")],
     officer_files: Annotated[list[Path], typer.Option("--officer", help="Each officer's public file; once for each.")],
     threshold: Threshold = 2,
+    key_fingerprints: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--key-fingerprint",
+            help="Fingerprint of the merchant's keys, as he told you himself; may be repeated. Needed unless you "
+            "certified these very keys for him before.",
+        ),
+    ] = None,
+    fingerprints_file: Annotated[
+        Path | None, typer.Option("--key-fingerprints", help="File with a batch of fingerprints, one a line.")
+    ] = None,
     record: Annotated[Path, typer.Option(help="Directory of what this officer signed before.")] = Path("signed"),
     passphrase_file: PassphraseFile = None,
     yes: Annotated[
@@ -99,36 +110,54 @@ def certify(  # noqa: PLR0913  one option of the command line each
 ) -> None:
     """Sign a merchant's certificate as one officer, after showing it. Prints the signature.
 
-    Refuses vaults that are not this quorum's, indexes that another merchant owns, and old versions.
+    Refuses keys whose fingerprint the merchant did not give you himself, over a channel that the platform does not
+    carry; vaults that are not this quorum's, indexes that another merchant owns, and old versions.
 
-    Example: `holdfast vault certify request.json --keystore ada.keystore --officer ada.json --officer bo.json`
+    Example: `holdfast vault certify request.json --key-fingerprint "8f3a…" --keystore ada.keystore --officer ada.json`
     """
     import msgspec
 
     from holdfast.core.certificates import read_certificate
-    from holdfast.vault.certify import describe
+    from holdfast.vault.certify import describe, refuse_other_keys
 
     data = document.read_bytes()
     certificate = read_certificate(data)
     say("\n".join(describe(certificate)))
-    refuse(certificate, [public_file(path) for path in officer_files], threshold, record)
+    earlier = [read_certificate(path.read_bytes()) for path in sorted(record.glob("*.json"))]
+    refuse(certificate, [public_file(path) for path in officer_files], threshold, earlier)
+    refuse_other_keys(certificate, _compared(key_fingerprints or [], fingerprints_file), earlier)
     if not yes:
-        typer.confirm("Do the keys' fingerprints agree with what the merchant told you himself?", abort=True, err=True)
+        typer.confirm("Is this what you want to sign?", abort=True, err=True)
     signature = sign(data, keystore_file, passphrase_file)
     record.mkdir(parents=True, exist_ok=True)
     (record / f"{certificate.merchant}.{certificate.version}.json").write_bytes(data)
     emit(msgspec.to_builtins(signature))
 
 
-def refuse(certificate: Certificate, people: list[OfficerPublic], threshold: int, record: Path) -> None:
-    """Whatever an officer must not sign. Raises `VaultNotOurs`, `RangesOverlap`, `CertificateOlder`."""
-    from holdfast.core.certificates import read_certificate
+def _compared(given: list[str], file: Path | None) -> list[str]:
+    """The fingerprints that the officer has from the merchants themselves."""
+    from holdfast.vault.certify import FingerprintMalformed, read_fingerprint, read_fingerprints
+
+    listed: list[str] = []
+    if file is not None:
+        try:
+            listed = read_fingerprints(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise FingerprintMalformed(f"{file}: {error}") from None
+    return [read_fingerprint(one) for one in given] + listed
+
+
+def refuse(certificate: Certificate, people: list[OfficerPublic], threshold: int, earlier: list[Certificate]) -> None:
+    """Whatever an officer must not sign. `earlier`: what he signed before.
+
+    Raises `VaultNotOurs`, `RangesOverlap`, `CertificateOlder`, `MerchantKeyTaken`.
+    """
     from holdfast.vault.certify import refuse_conflicts, refuse_other_vaults
 
     ours = {grant.network: grant.vault for grant in certificate.networks}
     expected = {network: vault for network in ours if (vault := _vault_on(network, people, threshold)) is not None}
     refuse_other_vaults(certificate, expected)
-    refuse_conflicts(certificate, [read_certificate(path.read_bytes()) for path in sorted(record.glob("*.json"))])
+    refuse_conflicts(certificate, earlier)
 
 
 def sign(document: bytes, keystore_file: Path, passphrase_file: Path | None) -> Signature:
