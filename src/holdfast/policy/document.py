@@ -97,6 +97,8 @@ class AssetWire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     aged: BucketWire
     listed: BucketWire
     approvals: tuple[ApprovalWire, ...] = ()
+    flush_min: str = "0"
+    """Least that a flush of one deposit address must bring (EVM), a multiple of its gas; 0: it is never flushed."""
 
 
 class ListedWire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -149,6 +151,7 @@ class AssetPolicy:
     """`new`, `aged`, `listed`."""
     approvals: tuple[tuple[int, int], ...]
     """(above, officers), ascending."""
+    flush_min_units: int
 
     def approvals_for(self, units: int) -> int:
         """How many officers must have signed a payout of this amount."""
@@ -266,6 +269,7 @@ def _asset(policy: PolicyWire, name: str, wire: AssetWire) -> AssetPolicy:
             "listed": _limit(wire.listed, wire.decimals),
         },
         approvals=approvals,
+        flush_min_units=parse_units(wire.flush_min, wire.decimals),
     )
 
 
@@ -326,6 +330,7 @@ def _asset_loosenings(old: AssetPolicy | None, new: AssetPolicy) -> list[str]:
         "a higher float cap": new.float_cap_units > old.float_cap_units,
         "larger payouts": new.payout_max_units > old.payout_max_units,
         "more unconfirmed": new.unconfirmed_max_units > old.unconfirmed_max_units,
+        "smaller flushes": 0 < new.flush_min_units < (old.flush_min_units or new.flush_min_units + 1),
         "limit in total": _is_looser(old.total, new.total),
         "limit of each merchant": _is_looser(old.merchant, new.merchant),
         "fewer approvals": any(

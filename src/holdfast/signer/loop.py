@@ -14,7 +14,7 @@ from holdfast.chains.outflow import FeeRate
 from holdfast.core import journal as j
 from holdfast.core.errors import HoldfastError
 from holdfast.core.journal import StoredEntry
-from holdfast.core.networks import Network
+from holdfast.core.networks import EvmNetwork, Network
 from holdfast.core.orders import SignedOrder
 from holdfast.policy import admit
 from holdfast.policy.decide import Allowed, Decision, Moment, Proposal, Refused, decide
@@ -23,7 +23,7 @@ from holdfast.policy.limits import Reading, refilled
 from holdfast.policy.people import Times
 from holdfast.policy.record import Record, Reservation
 from holdfast.policy.rules import Rule
-from holdfast.signer import building, house
+from holdfast.signer import building, gas, house
 from holdfast.signer.clocks import Clocks
 from holdfast.signer.coins import NotEnough
 from holdfast.signer.intake import take_documents, take_hints, watch_float
@@ -31,7 +31,7 @@ from holdfast.signer.keys import Keys
 from holdfast.signer.networks import Sight
 from holdfast.signer.platform import Platform, ProposedPayout, Waiting, Work
 from holdfast.signer.settings import SignerSettings
-from holdfast.signer.sign import sign
+from holdfast.signer.sign import gas_account, sign
 from holdfast.signer.store import Journal
 from holdfast.signer.tower import Held, Tower
 
@@ -96,6 +96,7 @@ class Signer:
         self._abandon_expired()
         for name in self.rates:
             self._build(name)
+            await self._build_gas(name, work)
         # journal the reservation
         self.journal.commit()
         # lease
@@ -215,6 +216,26 @@ class Signer:
             for body in house.proposals(self.record, network, rate, policies):
                 self._reserve(body)
         self._bump(network, rate)
+
+    async def _build_gas(self, name: str, work: Work) -> None:
+        """Reserve what the gas account does: at most one transaction of it waits at a time."""
+        sight, rate, policies = self.sights[name], self.rates[name], self._policies()
+        account = gas_account(self.keys, name) if isinstance(sight.network, EvmNetwork) else None
+        is_busy = any(one.body.account == account for one in self.record.waiting())
+        if account is None or is_busy or self._moment().is_frozen(self.record, name):
+            return
+        if building.refuse_rate(sight.network, rate, policies) is not None:
+            return
+        try:
+            body = await gas.top_up(self.record, sight, (account, sight.owner(self.record)), policies, rate)
+            for hint in work.flushes if body is None else ():
+                if body is None and hint.network == name:
+                    body = await gas.flush(self.record, sight, hint, (account, policies), rate)
+        except HoldfastError as error:
+            log.warning("%s: no gas work: %s", name, error)
+            return
+        if body is not None:
+            self._reserve(body)
 
     def _build_payouts(self, network: Network, asset: str, rate: FeeRate) -> None:
         payouts = [(one, self.record.payouts[one].payout) for one in self.record.unreserved]

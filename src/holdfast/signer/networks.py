@@ -130,6 +130,10 @@ class Sight:
         """Spends of the float that this journal did not order."""
         return await self.outflow.unexplained(_known(record, record.floats[self.network.id], is_evm=self._is_evm))
 
+    def owner(self, record: Record) -> str:
+        """The account of the float's key (EVM): it signs, and holds gas alone."""
+        return address_of(PublicKey(bytes.fromhex(record.floats[self.network.id].public_key)))
+
     @property
     def _is_evm(self) -> bool:
         return isinstance(self.network, EvmNetwork)

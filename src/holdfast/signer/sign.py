@@ -59,6 +59,14 @@ def sign(reservation: Reservation, record: Record, keys: Keys) -> Signed:
     return Signed(reservation.seq, made.txid, made.raw.hex())
 
 
+def gas_account(keys: Keys, network: str) -> str | None:
+    """The gas account of an EVM network; None where there is no such key."""
+    try:
+        return address_of(PublicKey(keys.public_key(f"{network}/gas")))
+    except KeyUnknown:
+        return None
+
+
 def key_name(keys: Keys, key: FloatKey) -> str:
     """Under which name the keystore has this float's key. Raises `KeyNotOurs`."""
     for generation in range(1, GENERATIONS_MAX):

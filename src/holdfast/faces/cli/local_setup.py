@@ -17,7 +17,7 @@ TOKEN_SYMBOL, TOKEN_DECIMALS = "USDT", 6
 FLOAT_WHOLE = {"rLTC": 400, "ETH": 8, "USDT": 8_000}
 """What the company puts into its float at the beginning, in whole coins."""
 GAS_WHOLE = 5
-"""What the float key's account has for gas."""
+"""What the float key's account, and the gas account, have for gas."""
 # The first of anvil's accounts, published in its documentation.
 ANVIL_KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
 
@@ -46,6 +46,8 @@ class Localnet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Address at which the test token stands once `localnet` has put it there."""
     float_owner: str
     """Address of the signer's float key on the EVM chain."""
+    gas_account: str
+    """Address of its gas key."""
     litecoin_float: str
     """Where the float lies on the Litecoin chain."""
 

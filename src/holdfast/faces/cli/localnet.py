@@ -80,7 +80,8 @@ async def prepare(litecoin: RegtestNode, evm: AnvilNode, plan: Localnet) -> None
     if not made.made:
         return
     contract = float_of(plan.float_owner, vault.vault)
-    await evm.send(plan.float_owner, GAS_WHOLE * 10**18)
+    for account in (plan.float_owner, plan.gas_account):
+        await evm.send(account, GAS_WHOLE * 10**18)
     await evm.send(contract, FLOAT_WHOLE["ETH"] * 10**18)
     mint = f"0x40c10f19{contract[2:].lower():0>64}{FLOAT_WHOLE[TOKEN_SYMBOL] * 10**TOKEN_DECIMALS:064x}"
     await evm.transact({"to": plan.token, "data": mint})

@@ -49,14 +49,17 @@ new = {{ burst = "{new}", per_day = "{new}" }}
 aged = {{ burst = "{merchant}", per_day = "{merchant}" }}
 listed = {{ burst = "{total}", per_day = "{total}" }}
 approvals = [{{ above = "{approval}", count = 1 }}]
-"""
+{flush}"""
 HOUSE = {
-    True: ("cap-sweep", "consolidation"),
-    False: ("flush", "gas-top-up", "cap-sweep"),
+    True: {"cap-sweep": "0.1", "consolidation": "0.1"},
+    False: {"flush": "0.5", "gas-top-up": "2", "cap-sweep": "0.5"},
 }
+"""What needs no merchant's intent, by whether the network is of the Bitcoin family, and what each kind may cost."""
 CAPS = {"rLTC": 1_000, "LTC": 100, "BTC": 1, "DOGE": 50_000, "ETH": 20, "USDT": 20_000}
 """Whole coins, to begin with."""
 CAP_DEFAULT = 1_000
+FLUSH_MIN = {"ETH": "0.001", "USDT": "2"}
+"""Least that a flush brings: some ten times what it costs when blocks are not full."""
 
 
 def policy_text(networks: Sequence[tuple[Network, Sequence[Asset]]], expires_at: datetime) -> str:
@@ -76,12 +79,12 @@ def _network(network: Network) -> str:
     facts = {
         "fee_rate_max": 500_000 if is_bitcoin else 500_000_000_000,
         "fee_unit": "smallest units per 1,000 vbytes" if is_bitcoin else "wei per gas",
-        "fee_max": "0.05" if is_bitcoin else "2",
-        "fees": "0.5" if is_bitcoin else "2",
+        "fee_max": "0.05" if is_bitcoin else "1",
+        "fees": "0.5" if is_bitcoin else "4",
         "confirmations": 1 if network.is_test else 6 if is_bitcoin else 64,
     }
-    budget = "0.1" if is_bitcoin else "0.5"
-    house = "\n".join(f'"{kind}" = {{ burst = "{budget}", per_day = "{budget}" }}' for kind in HOUSE[is_bitcoin])
+    budgets = HOUSE[is_bitcoin]
+    house = "\n".join(f'"{kind}" = {{ burst = "{most}", per_day = "{most}" }}' for kind, most in budgets.items())
     return NETWORK.format(id=network.id, name=network.name, decimals=network.coin.decimals, house=house, **facts)
 
 
@@ -94,5 +97,6 @@ def _asset(asset: Asset) -> str:
 
     return ASSET.format(
         id=asset.id, symbol=asset.symbol, decimals=asset.decimals, cap=part(100), low=part(20), payout=part(20),
+        flush="" if asset.id.startswith("bip122") else f'flush_min = "{FLUSH_MIN.get(asset.symbol, "1")}"\n',
         unconfirmed=part(60), total=part(40), merchant=part(30), new=part(30), approval=part(15),
     )  # fmt: skip

@@ -108,7 +108,7 @@ def make(plan: Plan, advance: Advance) -> dict[str, object]:
         evm = plan_vault([officer.evm_address for officer in officers], plan.threshold)
         floats = _make_zones(plan, work, made, quorum) if plan.is_local else {}
         if plan.is_local:
-            write_localnet(work, _localnet(plan, evm, floats))
+            write_localnet(work, _localnet(plan, evm, floats, work))
         (work / "holdfast.toml").write_text(_config(plan, networks, officers, evm, floats), encoding="utf-8")
         advance("database", 2, STEPS)
         if plan.database_url is None:
@@ -226,7 +226,9 @@ async def _database(data_dir: Path, policy: SignedOrder | None) -> str:
     return secret
 
 
-def _localnet(plan: Plan, evm: VaultPlan, floats: Mapping[str, FloatKey]) -> Localnet:
+def _localnet(plan: Plan, evm: VaultPlan, floats: Mapping[str, FloatKey], work: Path) -> Localnet:
+    public = orders.read_public_keys((work / SIGNER_DIR / "public.json").read_bytes())
+    gas_key = PublicKey(bytes.fromhex(public[f"{known_network('anvil').id}/gas"]))
     keys = {known_network(name).name: floats[known_network(name).id] for name in plan.networks}
     return Localnet(
         litecoin_port=plan.port + 3,
@@ -235,6 +237,7 @@ def _localnet(plan: Plan, evm: VaultPlan, floats: Mapping[str, FloatKey]) -> Loc
         threshold=evm.threshold,
         token=token_address(),
         float_owner=_owner(keys["anvil"]),
+        gas_account=address_of(gas_key),
         litecoin_float=keys["litecoin-regtest"].address,
     )
 
