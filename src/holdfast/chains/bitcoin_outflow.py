@@ -190,8 +190,8 @@ class BitcoinOutflow:
             return {}
         spent = await self._gone(gone | reserved, in_mempool=False)
         settled = {each for each in gone & spent if _maker(each) not in waiting}
-        absent = _absent(known, waiting, spent)
-        taken = await self._taken_in_blocks(known, {each for each in settled if _maker(each) not in absent}, tip)
+        unmined = _unmined(known, spent)
+        taken = await self._taken_in_blocks(known, {each for each in settled if _maker(each) not in unmined}, tip)
         named = await self._spenders.waiting(gone - settled)
         return taken | {each: f"is spent by {named.get(each, 'a transaction that waits')}" for each in gone - settled}
 
@@ -304,19 +304,16 @@ def _maker(outpoint: str) -> str:
     return outpoint[:64]
 
 
-def _absent(known: Known, waiting: AbstractSet[str], spent: AbstractSet[str]) -> set[str]:
-    """Transactions of ours that are neither waiting nor in a block: something that they spend lies there unspent, or
-    is the output of one that is not in a block either."""
+def _unmined(known: Known, spent: AbstractSet[str]) -> set[str]:
+    """Transactions of ours that are in no block: some input lies there unspent, or is made by such a one."""
     unmined: set[str] = set()
 
     def is_unmined(name: str) -> bool:
-        return any(
-            each not in spent or _maker(each) in waiting or _maker(each) in unmined for each in known.transactions[name]
-        )
+        return any(each not in spent or _maker(each) in unmined for each in known.transactions[name])
 
     while more := {name for name in known.transactions if name not in unmined and is_unmined(name)}:
         unmined |= more
-    return unmined - waiting
+    return unmined
 
 
 def _batches(items: Sequence[T]) -> Iterable[Sequence[T]]:
