@@ -14,7 +14,7 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from holdfast.chains.follower import Cursor
-from holdfast.chains.outflow import OutflowBlock
+from holdfast.chains.outflow import Mined, OutflowBlock
 from holdfast.chains.port import Arrival, Header
 from holdfast.chains.vault_reads import VaultPayment
 from holdfast.core.money import Asset
@@ -117,11 +117,49 @@ async def apply(
     await _store_arrivals(conn, listed.id, read, spenders, set(ours))
     await _store_spends(conn, listed.id, read)
     await _store_payments(conn, listed.id, read)
-    await _store_mined(conn, listed, read, ours, now)
+    await _store_mined(conn, read.header, read.block.mined, ours, now)
     await _advance(conn, listed, read.header)
-    due = read.header.height - listed.settings.confirmations[-1].count + 1
+    due = _due(listed, read.header.height)
     await _hint(conn, listed.id, due, read.places)
     await house_ledger.post_due(conn, listed, due)
+
+
+async def late(conn: AsyncConnection[Any], network: str) -> dict[tuple[int, str], list[str]]:
+    """Transactions of ours whose block was read before the signer's word of them came, by height and hash of it.
+
+    The signer sends to its own nodes too, and the platform may be down meanwhile: they were spends that nobody knew.
+    """
+    cursor = await conn.execute(
+        """
+        SELECT DISTINCT spent.height, spent.hash, ours.transaction FROM payments.transactions AS ours
+        JOIN payments.outflows AS spent ON spent.network = ours.network AND spent.transaction = ours.transaction
+        WHERE ours.network = %s AND ours.state IN ('to-send', 'sent') ORDER BY 1, 3
+        """,
+        (network,),
+    )
+    found: dict[tuple[int, str], list[str]] = {}
+    for height, block_hash, transaction in await cursor.fetchall():
+        found.setdefault((height, block_hash), []).append(transaction)
+    return found
+
+
+async def apply_late(
+    conn: AsyncConnection[Any],
+    listed: ListedNetwork,
+    cursor: Cursor,
+    found: tuple[Header, Sequence[Mined]],
+    now: datetime,
+) -> None:
+    """These are in a block that was read already; the signer is told now where it would have been told then.
+
+    Raises `CursorMoved`.
+    """
+    header, mined = found
+    await _hold(conn, listed.id, cursor)
+    ours = await transactions.by_transaction(conn, listed.id, [one.transaction for one in mined])
+    await _store_mined(conn, header, mined, ours, now)
+    if header.height <= _due(listed, cursor.height):
+        await _hint_mined(conn, listed.id, header.height)
 
 
 async def walk_back(
@@ -192,6 +230,8 @@ async def _store_arrivals(
     conn: AsyncConnection[Any], network: str, read: BlockRead, spenders: set[str], ours: set[str]
 ) -> None:
     rows = []
+    # Change of the float is no new money, whether or not the signer's word of the transaction has come.
+    ours |= {spent.transaction for spent in read.block.spent if spent.source not in read.of_vault}
     for arrival in (*read.block.funded, *read.gas):
         place = read.places.place_of(arrival.address)
         transaction = arrival.transaction or read.header.hash
@@ -258,10 +298,10 @@ async def _store_payments(conn: AsyncConnection[Any], network: str, read: BlockR
 
 
 async def _store_mined(
-    conn: AsyncConnection[Any], listed: ListedNetwork, read: BlockRead, ours: dict[str, Outgoing], now: datetime
+    conn: AsyncConnection[Any], header: Header, found: Sequence[Mined], ours: dict[str, Outgoing], now: datetime
 ) -> None:
     """Our transactions that are in this block; a payout whose bytes were sent by the signer alone is on its way too."""
-    for mined in read.block.mined:
+    for mined in found:
         outgoing = ours.get(mined.transaction)
         if outgoing is None:
             continue
@@ -273,7 +313,7 @@ async def _store_mined(
                 height = %s, hash = %s, is_reverted = %s, paid_fee_units = %s, unpaid_units = %s, last_error = NULL
             WHERE reservation = %s
             """,
-            (read.header.height, read.header.hash, mined.is_reverted, fee, unpaid, outgoing.reservation),
+            (header.height, header.hash, mined.is_reverted, fee, unpaid, outgoing.reservation),
         )
     fresh = [one for one in ours.values() if one.state is TransactionState.TO_SEND]
     await sending.tell_broadcast(conn, fresh, now)
@@ -295,19 +335,29 @@ async def _unpaid_units(conn: AsyncConnection[Any], payouts: Sequence[str], numb
     return sum(units[number] for number in numbers if number < len(units))
 
 
-async def _hint(conn: AsyncConnection[Any], network: str, due: int, places: HousePlaces) -> None:
-    """What has its confirmations with this block: the signer may look for it."""
+def _due(listed: ListedNetwork, height: int) -> int:
+    """What is in this block or below has its confirmations when `height` is the newest."""
+    return height - listed.settings.confirmations[-1].count + 1
+
+
+async def _hint_mined(conn: AsyncConnection[Any], network: str, height: int) -> None:
     cursor = await conn.execute(
         """
         SELECT reservation, transaction FROM payments.transactions
         WHERE network = %s AND height = %s AND state = 'mined' ORDER BY reservation
         """,
-        (network, due),
+        (network, height),
     )
     found = [
-        Hint(HintKind.MINED, network, mined_key(seq), due, reservation=seq, transaction=transaction)
+        Hint(HintKind.MINED, network, mined_key(seq), height, reservation=seq, transaction=transaction)
         for seq, transaction in await cursor.fetchall()
     ]
+    await hints.put(conn, found)
+
+
+async def _hint(conn: AsyncConnection[Any], network: str, due: int, places: HousePlaces) -> None:
+    """What has its confirmations with this block: the signer may look for it."""
+    await _hint_mined(conn, network, due)
     cursor = await conn.execute(
         """
         SELECT key FROM payments.house_arrivals
@@ -315,5 +365,5 @@ async def _hint(conn: AsyncConnection[Any], network: str, due: int, places: Hous
         """,
         (network, due, sorted(places.floats)),
     )
-    found += [Hint(HintKind.FUNDING, network, key, due) for (key,) in await cursor.fetchall()]
+    found = [Hint(HintKind.FUNDING, network, key, due) for (key,) in await cursor.fetchall()]
     await hints.put(conn, found)

@@ -61,6 +61,7 @@ class OutflowFollower:
         """
         if not self._is_loaded:
             await self._load()
+        await self._find_late()
         tip = await self.node.tip()
         metrics.OUTFLOW_HEIGHT.labels(self.name).set(-1 if self.cursor is None else self.cursor.height)
         if self.cursor is not None and self.cursor.hash == tip.hash:
@@ -74,6 +75,21 @@ class OutflowFollower:
             return False
         await self._apply(read)
         return False
+
+    async def _find_late(self) -> None:
+        """Transactions of ours that were in a block before their `signed` entry was mirrored."""
+        if self.cursor is None:
+            return
+        async with self.pool.connection() as conn:
+            late = await outflow_books.late(conn, self.listed.id)
+        for (height, block_hash), ids in late.items():
+            (header,) = await self.node.headers(height, height)
+            if header.hash != block_hash:
+                return  # the chain has moved: the next step walks back
+            mined = await self.node.mined(header, ids)
+            async with self.pool.connection() as conn, conn.transaction():
+                await outflow_books.apply_late(conn, self.listed, self.cursor, (header, mined), self.clock.now())
+            log.info("mined_found_late", network=self.name, height=height, transactions=len(mined))
 
     @property
     def _depth(self) -> int:
