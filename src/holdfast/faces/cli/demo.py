@@ -25,7 +25,7 @@ from holdfast.faces.cli.terminal import Exit, emit, progress, say
 if TYPE_CHECKING:
     from holdfast.faces.cli.demo_story import Outcome
 
-STEPS = 12
+STEPS = 13
 
 
 def demo(
@@ -58,6 +58,8 @@ async def _play(directory: Path) -> Outcome:
     from holdfast.faces.cli.demo_story import Scene, play
     from holdfast.faces.cli.local_setup import read_localnet
     from holdfast.faces.cli.localnet import prepare
+    from holdfast.faces.cli.policy import loss_bound
+    from holdfast.runtime.config import load
 
     with progress("demo") as advance:
         advance("writing a set-up: officers, vault, keys, database", 0, STEPS)
@@ -77,7 +79,9 @@ async def _play(directory: Path) -> Outcome:
                 advance("enrolling a merchant", 4, STEPS)
                 enrolled = await _command("merchant", "enrol", "shop", "--config", str(directory / "holdfast.toml"))
                 scene = Scene(directory, f"http://127.0.0.1:{port}", litecoin, evm, plan, json.loads(enrolled))
-                return await play(scene, lambda what, step: advance(what, 5 + step, STEPS))
+                outcome = await play(scene, lambda what, step: advance(what, 5 + step, STEPS))
+                outcome.loss_bound = await loss_bound(load(directory / "holdfast.toml"))
+                return outcome
 
 
 async def _command(*words: str) -> str:

@@ -28,6 +28,7 @@ from holdfast.client import (
 )
 from holdfast.core.errors import Unavailable
 from holdfast.core.states import InvoiceState
+from holdfast.faces.cli.demo_money_out import pay_out, signer_of
 from holdfast.faces.cli.local_setup import Localnet
 from holdfast.ledger import audit
 from holdfast.runtime.config import read_secret
@@ -72,6 +73,10 @@ class Outcome:
     swapped_address_refused: bool = False
     reorganisation_survived: bool = False
     ledger_balanced: bool = False
+    payouts_confirmed: int = 0
+    settlements: int = 0
+    loss_bound: dict[str, object] = field(default_factory=dict)
+    """What `holdfast policy explain` says of this set-up."""
     networks: list[str] = field(default_factory=list)
     invoices_made: int = 0
 
@@ -84,6 +89,7 @@ class Outcome:
             and self.reorganisation_survived
             and self.webhooks_forged == 0
             and self.webhooks_verified > 0
+            and self.payouts_confirmed > 0
             and self.invoices_settled == self.invoices_made
         )
 
@@ -96,6 +102,9 @@ class Outcome:
             "addresses_verified": self.addresses_verified,
             "swapped_address_refused": self.swapped_address_refused,
             "reorganisation_survived": self.reorganisation_survived,
+            "payouts_confirmed": self.payouts_confirmed,
+            "settlements": self.settlements,
+            "loss_bound": self.loss_bound,
             "networks": self.networks,
             "ledger_balanced": self.ledger_balanced,
         }
@@ -155,7 +164,7 @@ async def play(scene: Scene, tell: Tell) -> Outcome:
     outcome = Outcome()
     api_key = read_secret(Path(scene.merchant["api_key_file"]))
     pin = Pin(root_fingerprint=scene.merchant["root_fingerprint"], key=bytes.fromhex(scene.merchant["key"]))
-    async with AsyncHoldfast(scene.url, api_key, pin) as client:
+    async with AsyncHoldfast(scene.url, api_key, pin, signer=signer_of(scene)) as client:
         networks = await client.networks()
         outcome.networks = [network.id for network in networks]
         assets = {asset.symbol: asset.id for network in networks for asset in network.assets}
@@ -167,7 +176,9 @@ async def play(scene: Scene, tell: Tell) -> Outcome:
             await _reorganisation(scene, shop)
             tell("the platform shows an address that is not the merchant's", 5)
             outcome.swapped_address_refused = await _swapped_address(shop)
-            tell("counting: invoices, webhooks, and the ledger from its first transfer", 6)
+            tell("the shop signs payouts with its own key, on both networks", 6)
+            outcome.payouts_confirmed = await pay_out(scene, shop)
+            tell("counting: invoices, webhooks, and the ledger from its first transfer", 7)
             await _count(scene, shop)
     return outcome
 

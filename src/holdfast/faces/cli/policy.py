@@ -80,14 +80,13 @@ def explain(
     emit(facts, "\n".join(_words(policies, found, facts)), as_json=as_json)
 
 
-def loss_bound(settings: Settings, seconds: int = HOUR_SECONDS, currency: str = "EUR") -> dict[str, object]:
+async def loss_bound(settings: Settings, seconds: int = HOUR_SECONDS, currency: str = "EUR") -> dict[str, object]:
     """The facts that `explain` prints, for other commands. Raises `PolicyMissing` and what the database raises."""
     from holdfast.policy.bound import bounds
 
-    record = asyncio.run(_record(settings))
+    record = await _record(settings)
     found = bounds(_in_force(record), record, seconds)
-    prices = asyncio.run(_prices(settings, [one.symbol for one in found], currency))
-    return _facts(found, prices, seconds, currency)
+    return _facts(found, await _prices(settings, [one.symbol for one in found], currency), seconds, currency)
 
 
 def _read(file: Path) -> Policy:
