@@ -1,4 +1,4 @@
-"""`holdfast merchant`: enrolment at one go, for set-ups whose officers' keystores still lie on this machine.
+"""`holdfast merchant`: keys, and enrolment at one go where the officers' keystores still lie on this machine.
 
 Where they do not, the operator calls `POST /v1/merchants`, the officers run `holdfast vault certify` on the document,
 and the operator hands the result in by `PUT /v1/merchants/{id}/certificate`: the same three steps.
@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from holdfast.core.errors import Conflict, NotPermitted, Unavailable
+from holdfast.faces.cli import merchant_payouts
+from holdfast.faces.cli.passphrases import PassphraseFile, new_passphrase
+from holdfast.faces.cli.shop import ShopFacts, write_shop
 from holdfast.faces.cli.terminal import ConfigOption, JsonOption, emit, load_settings, progress, say
 
 if TYPE_CHECKING:
@@ -24,7 +27,11 @@ if TYPE_CHECKING:
     from holdfast.runtime.settings import Settings
     from holdfast.vault.officers import OfficerSecret
 
-app = typer.Typer(help="Enrol merchants, and list them.", no_args_is_help=True)
+app = typer.Typer(help="Enrol merchants and list them; a merchant's own keys and payouts.", no_args_is_help=True)
+app.command("payout")(merchant_payouts.payout)
+app.command("submit")(merchant_payouts.submit)
+app.command("standing-order")(merchant_payouts.standing_order)
+app.command("payouts")(merchant_payouts.payouts)
 
 STEPS = 5
 
@@ -103,6 +110,55 @@ def enrol(
     emit(facts, f"{facts['merchant']} is active", as_json=as_json)
 
 
+@app.command("keys")
+def keys(
+    name: Annotated[str, typer.Argument(help="The merchant's name.")],
+    *,
+    out: Annotated[Path, typer.Option(help="Directory for the two keystores.")] = Path(),
+    passphrase_file: PassphraseFile = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a merchant's own key and its recovery key, on his own machine. The platform gets the public parts.
+
+    Tell the fingerprint to the officers yourself, by voice or in person: they sign for no other keys.
+
+    Example: `holdfast merchant keys shop --out keys`
+    """
+    from holdfast.core.certificates import keys_fingerprint
+
+    key, recovery_key = _keys(out, name, new_passphrase(passphrase_file, name))
+    fingerprint = keys_fingerprint(bytes.fromhex(key), bytes.fromhex(recovery_key))
+    say(f"Keep {out / 'recovery.keystore'} off this machine, in a safe: it alone decides when the other key is stolen.")
+    say("Tell the officers this fingerprint yourself, not through the platform:")
+    emit({"name": name, "key": key, "recovery_key": recovery_key, "fingerprint": fingerprint}, fingerprint,
+         as_json=as_json)  # fmt: skip
+
+
+@app.command("pin")
+def pin(
+    merchant: Annotated[str, typer.Argument(help="The merchant's id, `mer_…`.")],
+    *,
+    root_fingerprint: Annotated[str, typer.Option(help="The officers' root fingerprint, from an officer himself.")],
+    api: Annotated[str, typer.Option(help="URL of the platform.")],
+    api_key_file: Annotated[Path, typer.Option(help="File with the merchant's API key.")],
+    out: Annotated[Path, typer.Option(help="The merchant's directory, where his keystores are.")] = Path(),
+) -> None:
+    """Write down what a merchant knows without the platform, so that `payout` and its siblings can check it.
+
+    Example: `holdfast merchant pin mer_01k9… --root-fingerprint 5ad1… --api https://pay.example --api-key-file api.key`
+    """
+    from holdfast.core.quorum import HEX_KEY, QuorumNotTrusted
+    from holdfast.runtime.config import read_secret
+    from holdfast.vault import keystore
+
+    digits = "".join(root_fingerprint.lower().split())
+    if not HEX_KEY.fullmatch(digits):
+        raise QuorumNotTrusted(f"{root_fingerprint[:80]!r} is no fingerprint")
+    key = keystore.read(out / "merchant.keystore", "merchant").public["key"]
+    write_shop(out, ShopFacts(merchant, key, digits, api), read_secret(api_key_file))
+    say(f"{out} is ready for `holdfast merchant payout --shop {out}`")
+
+
 @app.command("list")
 def list_merchants(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List merchants, newest first.
@@ -123,7 +179,6 @@ def list_merchants(*, config: ConfigOption = None, as_json: JsonOption = False) 
 
 def _enrol(enrolling: Enrolling, advance: Any) -> dict[str, Any]:
     from holdfast.core.quorum import read_quorum
-    from holdfast.runtime.secret_files import write_secret
     from holdfast.vault.officers import sign_certificate
 
     settings = enrolling.settings
@@ -146,6 +201,7 @@ def _enrol(enrolling: Enrolling, advance: Any) -> dict[str, Any]:
         merchant = _answer(client.post("/v1/merchants", json=wanted, headers=_once()))
         advance("certificate", 3, STEPS)
         document = base64.b64decode(merchant["request"])
+        _refuse_swapped(document, merchant["id"], key, recovery_key)
         signatures = [sign_certificate(document, officer) for officer in officers]
         signed = {
             "document": merchant["request"],
@@ -154,7 +210,7 @@ def _enrol(enrolling: Enrolling, advance: Any) -> dict[str, Any]:
         merchant = _answer(client.put(f"/v1/merchants/{merchant['id']}/certificate", json=signed))
         advance("API key", 4, STEPS)
         api_key = _api_key(client, merchant["id"], settings)
-    write_secret(directory / "api.key", api_key)
+    write_shop(directory, ShopFacts(merchant["id"], key, quorum.fingerprint(), str(settings.api.public_url)), api_key)
     directory.rename(enrolling.directory)
     return {
         "merchant": merchant["id"],
@@ -164,6 +220,20 @@ def _enrol(enrolling: Enrolling, advance: Any) -> dict[str, Any]:
         "api": str(settings.api.public_url),
         "api_key_file": str(enrolling.directory / "api.key"),
     }
+
+
+def _refuse_swapped(document: bytes, merchant_id: str, key: str, recovery_key: str) -> None:
+    """The officers' keystores are here and nobody reads what they sign: it must be for the keys just made.
+
+    Raises `KeysNotCompared`.
+    """
+    from holdfast.core.certificates import keys_fingerprint, read_certificate
+    from holdfast.vault.certify import KeysNotCompared, refuse_other_keys
+
+    certificate = read_certificate(document)
+    refuse_other_keys(certificate, [keys_fingerprint(bytes.fromhex(key), bytes.fromhex(recovery_key))], [])
+    if certificate.merchant != merchant_id:
+        raise KeysNotCompared(f"{certificate.merchant} is not {merchant_id}")
 
 
 def _passphrase(enrolling: Enrolling) -> str:
