@@ -10,7 +10,7 @@ contract Payee {
     /// It was paid, and whether what it then called went well.
     event Called(bool done);
 
-    enum Habit { Accept, Refuse, Burn, BurnAndRefuse, LongAnswer, LongRefusal, Store, Reenter, GiveBack }
+    enum Habit { Accept, Refuse, Burn, BurnAndRefuse, LongAnswer, LongRefusal, Store, Reenter, GiveBack, Choosy }
 
     Habit private _habit;
     address private _target;
@@ -36,6 +36,7 @@ contract Payee {
     function _act() private {
         Habit habit = _habit;
         if (habit == Habit.Refuse) revert("no, thanks");
+        if (habit == Habit.Choosy && gasleft() < 28_000) revert("more gas, please");
         if (habit == Habit.Burn) while (gasleft() > 500) {}
         if (habit == Habit.BurnAndRefuse) while (true) {}
         if (habit == Habit.LongAnswer) assembly { return(0, 50000) }

@@ -104,7 +104,7 @@ def test_building_again_gives_the_same_bytes(tmp_path):
 
 def test_no_contract_of_ours_can_delegate_or_end_itself():
     """The one DELEGATECALL is the deposit address's own, to an address that is part of its code."""
-    for name in ("Forwarder", "ForwarderFactory"):
+    for name in ("Float", "Forwarder", "ForwarderFactory"):
         path = REPOSITORY / "src" / "holdfast" / "chains" / "evm_artifacts" / f"{name}.json"
         found = opcodes(bytes.fromhex(json.loads(path.read_text())["runtime_code"][2:]))
         assert not found & {0xF2, 0xF4, 0xFF}, name  # CALLCODE, DELEGATECALL, SELFDESTRUCT

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import IntEnum
 
 import pytest
 
 from holdfast.chains.evm_contracts import COIN, encode_bytes, float_of, selector, topic, transfer_call, word
 from holdfast.chains.evm_deploy import ContractMismatch, deploy_float
+from holdfast.chains.evm_transactions import address_of_key, sign
 from holdfast.core.evm import address_bytes, checksum
-from holdfast.core.evm_float import RECEIVED_TOPIC, RETURNED_TOPIC, Unpaid, pay_call, to_vault_call, to_vault_gas_limit
+from holdfast.core.evm_float import (
+    RECEIVED_TOPIC,
+    RETURNED_TOPIC,
+    FeeLevel,
+    Unpaid,
+    bump,
+    gas_limit,
+    pay_call,
+    to_vault_call,
+    to_vault_gas_limit,
+)
+from holdfast.core.evm_transactions import Fees, Transaction, decode
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("anvil")]
 
+GAS_KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")  # anvil's first, public
 BROKE = bytes.fromhex("11" * 32)  # a key without any coin: nothing can be sent from it
 ASSETS = (COIN, "PlainToken", "NoReturnToken")
 CALLED_TOPIC = topic("Called(bool)")
@@ -30,6 +44,7 @@ class Habit(IntEnum):
     STORE = 6
     REENTER = 7
     GIVE_BACK = 8
+    CHOOSY = 9
 
 
 def person(number: int) -> str:
@@ -179,6 +194,47 @@ async def test_a_token_that_calls_back_in_gets_nothing(chain, payouts):
 @pytest.mark.parametrize("no_token", [person(7), None], ids=["nobody", "the float"])
 async def test_what_is_no_token_pays_no_line(payouts, no_token):
     assert await payouts.pay(no_token or payouts.address, [(person(1), 5)]) == [Unpaid(0, person(1), 5)]
+
+
+async def test_a_token_that_does_not_say_what_the_float_has_pays_not_even_nothing(chain, payouts):
+    """Call data that `pay_call` refuses to make: nothing would be gone, as should be, but nobody said so."""
+    data = bytearray(pay_call(person(7), [(person(1), 5)]))
+    data[-1] = 0
+    assert payouts.unpaid(await chain.done(payouts.address, bytes(data))) == [Unpaid(0, person(1), 0)]
+
+
+# Replacement
+
+
+async def test_a_node_takes_the_replacement_and_pays_once(chain, payouts):
+    """The owner's transaction, signed as the signer does, waits while the base fee has risen above it."""
+    owner = address_of_key(GAS_KEY)
+    mine = float_of(owner, chain.plan.vault)
+    await deploy_float(chain.url, owner, chain.plan.vault, GAS_KEY)
+    await chain.done(mine, value=100)
+    base = int((await chain.call("eth_getBlockByNumber", "latest", False))["baseFeePerGas"], 16)
+    nonce = int(await chain.call("eth_getTransactionCount", owner, "latest"), 16)
+    data, gas = pay_call(COIN, [(person(1), 60)]), gas_limit(is_coin=True, lines=1)
+    old = Transaction(chain.network.chain_id, nonce, Fees(base + 1, 1), gas, mine, 0, data)
+    await chain.call("evm_setAutomine", False)
+    first = await send(chain, sign(old, GAS_KEY))
+    await chain.call("anvil_setNextBlockBaseFeePerGas", hex(2 * base))
+    await chain.mine()
+    assert await chain.call("eth_getTransactionReceipt", first) is None
+    base = int((await chain.call("eth_getBlockByNumber", "latest", False))["baseFeePerGas"], 16)
+    fees = bump(old.fees, FeeLevel(base, 1), 10 * base)
+    assert fees is not None
+    second = await send(chain, sign(replace(old, fees=fees), GAS_KEY))
+    await chain.mine()
+    assert (await chain.receipt(second))["status"] == "0x1"
+    assert await chain.call("eth_getTransactionReceipt", first) is None
+    assert await chain.coin(person(1)) == 60
+    sent = await chain.call("eth_getRawTransactionByHash", second)
+    assert decode(bytes.fromhex(sent[2:])) == (replace(old, fees=fees), owner)
+
+
+async def send(chain, signed):
+    return await chain.call("eth_sendRawTransaction", "0x" + signed.raw.hex())
 
 
 # Who may do what
