@@ -190,7 +190,7 @@ async def test_a_second_history_is_refused_and_a_person_called(door: Front, jour
     other = WrittenJournal()
     other.write(j.Started("elsewhere", "1"), j.Started("elsewhere", "2"))
     answer = await hand_over(door, other.wire())
-    assert (answer.status_code, answer.json()["code"]) == (409, "journal-forked")
+    assert (answer.status_code, answer.json()["code"]) == (409, "mirror-forked")
     items = (await door.call("GET", "/v1/attention", key=door.operator)).json()["items"]
     assert "journal-forked" in [one["reason"] for one in items]
 

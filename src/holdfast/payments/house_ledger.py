@@ -18,21 +18,21 @@ from holdfast.core.networks import BitcoinNetwork
 from holdfast.ledger import Account, LedgerRaced, Refused, Rule, Step, Transfer
 from holdfast.payments import paying, transactions
 from holdfast.payments.catalogue import ListedNetwork
-from holdfast.payments.house_money import CAP_SWEEP, NOTHING, Movement, Posting, posting
+from holdfast.payments.house_money import CAP_SWEEP, NOTHING, Booking, Movement, booking
 from holdfast.payments.transactions import Outgoing
 
 _ENDINGS = ("float", "claim", "deficit", "filled", "unattributed")
 """How the keys of a movement's transfers end."""
 
 
-class HousePostingRefused(Conflict):
+class HouseEntryRefused(Conflict):
     """The ledger refused an entry for a house transaction. Nothing was changed; read the rule that the detail names."""
 
-    code = "house-posting-refused"
+    code = "house-entry-refused"
 
 
 async def post_due(conn: AsyncConnection[Any], listed: ListedNetwork, height: int) -> None:
-    """Post what the house transactions of this block did. Raises `LedgerRaced`, `HousePostingRefused`."""
+    """Post what the house transactions of this block did. Raises `LedgerRaced`, `HouseEntryRefused`."""
     movements = await _movements(conn, listed, height)
     if not movements:
         return
@@ -43,7 +43,7 @@ async def post_due(conn: AsyncConnection[Any], listed: ListedNetwork, height: in
         times = await _times(conn, movement)
         asset = AssetId(movement.asset)
         key = _key(movement.network, movement.transaction, asset, times)
-        made = posting(movement, key, claims[asset], deficits[asset])
+        made = booking(movement, key, claims[asset], deficits[asset])
         if made is NOTHING or not made.transfers:
             continue
         transfers += made.transfers
@@ -58,7 +58,7 @@ async def undo_above(conn: AsyncConnection[Any], network: str, height: int) -> N
     """Blocks above this height have left the chain: take their entries back. Raises as `post_due`."""
     cursor = await conn.execute(
         """
-        UPDATE payments.house_postings SET is_posted = false WHERE network = %s AND height > %s AND is_posted
+        UPDATE payments.house_entries SET is_posted = false WHERE network = %s AND height > %s AND is_posted
         RETURNING transaction, asset, times
         """,
         (network, height),
@@ -177,17 +177,17 @@ async def _swept(conn: AsyncConnection[Any], network: str, height: int) -> set[s
 async def _times(conn: AsyncConnection[Any], movement: Movement) -> int:
     """How often it is posted with this: a block that comes back after a reorganisation is posted again."""
     cursor = await conn.execute(
-        "SELECT times FROM payments.house_postings WHERE (network, transaction, asset) = (%s, %s, %s)",
+        "SELECT times FROM payments.house_entries WHERE (network, transaction, asset) = (%s, %s, %s)",
         (movement.network, movement.transaction, movement.asset),
     )
     row = await cursor.fetchone()
     return 1 if row is None else int(row[0]) + 1
 
 
-async def _note(conn: AsyncConnection[Any], movement: Movement, height: int, made: Posting, times: int) -> None:
+async def _note(conn: AsyncConnection[Any], movement: Movement, height: int, made: Booking, times: int) -> None:
     await conn.execute(
         """
-        INSERT INTO payments.house_postings (network, transaction, asset, times, height, vault_units, float_units)
+        INSERT INTO payments.house_entries (network, transaction, asset, times, height, vault_units, float_units)
         VALUES (%s, %s, %s, %s, %s, %s, %s)
         ON CONFLICT (network, transaction, asset) DO UPDATE SET times = excluded.times, is_posted = true,
             height = excluded.height, vault_units = excluded.vault_units, float_units = excluded.float_units
@@ -227,7 +227,7 @@ async def _post(conn: AsyncConnection[Any], transfers: Sequence[Transfer]) -> No
         if isinstance(outcome, Refused):
             if outcome.rule is Rule.BALANCE_TOO_LOW:
                 raise LedgerRaced(f"{transfer.key}: the balance was read before another transaction took from it")
-            raise HousePostingRefused(f"{transfer.key}: {outcome.rule}")
+            raise HouseEntryRefused(f"{transfer.key}: {outcome.rule}")
 
 
 def _key(network: str, transaction: str, asset: str, times: int) -> str:

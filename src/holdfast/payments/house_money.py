@@ -37,7 +37,7 @@ class Movement:
 
 
 @dataclass(frozen=True, slots=True)
-class Posting:
+class Booking:
     """What is posted for a movement, and by how much it changes what the ledger says of vault and float."""
 
     transfers: tuple[Transfer, ...]
@@ -45,10 +45,10 @@ class Posting:
     float_units: int
 
 
-NOTHING = Posting((), 0, 0)
+NOTHING = Booking((), 0, 0)
 
 
-def posting(movement: Movement, key: str, claim_units: int, deficit_units: int) -> Posting:
+def booking(movement: Movement, key: str, claim_units: int, deficit_units: int) -> Booking:
     """The transfers of a movement. `claim_units`, `deficit_units`: what these accounts hold now."""
     about = f"{movement.network} {movement.transaction}"
     if movement.is_out_of_vault:
@@ -59,22 +59,22 @@ def posting(movement: Movement, key: str, claim_units: int, deficit_units: int) 
             *paying.out_of_float(key, movement.asset, units, about),
             *paying.into_vault(key, movement.asset, units, deficit_units, about),
         ]
-        return Posting(tuple(transfers), units, -units) if units else NOTHING
+        return Booking(tuple(transfers), units, -units) if units else NOTHING
     if movement.purpose is not None and movement.purpose not in GAS_PURPOSES:
         return NOTHING  # the float's own change; what it paid is posted by the signer's word
     capital = paying.into_float(key, movement.asset, movement.to_float, about)
     found = _unattributed(key, movement.asset, movement.to_vault, about)
-    return Posting((*capital, *found), movement.to_vault, movement.to_float)
+    return Booking((*capital, *found), movement.to_vault, movement.to_float)
 
 
-def _settlement(movement: Movement, key: str, claim_units: int, about: str) -> Posting:
+def _settlement(movement: Movement, key: str, claim_units: int, about: str) -> Booking:
     """Vault to float. The network's fee is the company's: its claim falls by it. What went to others is not posted."""
     left = movement.out_of_vault - movement.to_vault - movement.to_others
     transfers = [
         *paying.out_of_vault(key, movement.asset, left, claim_units, about),
         *paying.into_float(key, movement.asset, movement.to_float, about),
     ]
-    return Posting(tuple(transfers), -left, movement.to_float)
+    return Booking(tuple(transfers), -left, movement.to_float)
 
 
 def _unattributed(key: str, asset: str, units: int, about: str) -> list[Transfer]:

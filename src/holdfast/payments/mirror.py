@@ -47,10 +47,10 @@ class JournalGap(Conflict):
         self.journal_seq = journal_seq
 
 
-class JournalForked(Conflict):
+class MirrorForked(Conflict):
     """An entry differs from the one that is mirrored under its number: there are two histories. Stop the signer and call the officers."""  # noqa: E501  one docstring, two sentences
 
-    code = "journal-forked"
+    code = "mirror-forked"
 
 
 class ReceiptForOther(Conflict):
@@ -62,7 +62,7 @@ class ReceiptForOther(Conflict):
 async def mirror(pool: Pool, post: JournalPost, now: datetime) -> int:
     """Take new entries; the number of the newest that is mirrored then. Sent again, they change nothing.
 
-    Raises `JournalGap`, `JournalForked`, `JournalBroken`, `ReceiptForOther`, `LedgerRaced`.
+    Raises `JournalGap`, `MirrorForked`, `JournalBroken`, `ReceiptForOther`, `LedgerRaced`.
     """
     try:
         for _ in range(TRIES_MAX - 1):
@@ -71,7 +71,7 @@ async def mirror(pool: Pool, post: JournalPost, now: datetime) -> int:
             except LedgerRaced as raced:
                 log.warning("mirror_raced", detail=str(raced))
         return await _mirror(pool, post, now)
-    except JournalForked as forked:
+    except MirrorForked as forked:
         async with pool.connection() as conn, conn.transaction():
             ask = Ask(None, AttentionReason.JOURNAL_FORKED, "signer", {"detail": forked.detail})
             await attention.ask(conn, [ask], now)
@@ -118,7 +118,7 @@ async def _mirror(pool: Pool, post: JournalPost, now: datetime) -> int:
 
 
 async def _fresh(conn: AsyncConnection[Any], post: JournalPost, standing: Head) -> Sequence[StoredEntry]:
-    """The entries that are not here yet. Raises `JournalGap`, `JournalForked`."""
+    """The entries that are not here yet. Raises `JournalGap`, `MirrorForked`."""
     if post.after > standing.seq or post.after < 0:
         raise JournalGap(standing.seq)
     known = min(standing.seq - post.after, len(post.entries))
@@ -130,7 +130,7 @@ async def _fresh(conn: AsyncConnection[Any], post: JournalPost, standing: Head) 
         mirrored = [row[0] for row in await cursor.fetchall()]
         for place, (ours, theirs) in enumerate(zip(mirrored, post.entries, strict=False), post.after + 1):
             if ours != theirs.hash:
-                raise JournalForked(f"entry {place}: {ours[:16]} here, {theirs.hash[:16]} there")
+                raise MirrorForked(f"entry {place}: {ours[:16]} here, {theirs.hash[:16]} there")
     return post.entries[known:]
 
 

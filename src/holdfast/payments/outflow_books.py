@@ -107,7 +107,7 @@ def fees_by_sender(block: OutflowBlock) -> dict[str, int]:
 async def apply(
     conn: AsyncConnection[Any], listed: ListedNetwork, before: Cursor | None, read: BlockRead, now: datetime
 ) -> None:
-    """The block follows `before`. Raises `CursorMoved`, `LedgerRaced`, `HousePostingRefused`."""
+    """The block follows `before`. Raises `CursorMoved`, `LedgerRaced`, `HouseEntryRefused`."""
     await _hold(conn, listed.id, before)
     spenders = {payment.transaction for payment in read.payments}
     ids = {one.transaction for one in read.block.mined} | {

@@ -208,7 +208,7 @@ _SIGNERS = """
     SELECT kept.transaction, kept.asset, kept.purpose, kept.height <= %(height)s AS is_mined, kept.state = 'final',
         coalesce(kept.is_reverted, false), kept.out_units, coalesce(kept.paid_fee_units, kept.fee_units),
         coalesce(kept.unpaid_units, 0),
-        EXISTS (SELECT FROM payments.house_postings AS posted WHERE posted.is_posted
+        EXISTS (SELECT FROM payments.house_entries AS posted WHERE posted.is_posted
             AND (posted.network, posted.transaction) = (kept.network, kept.transaction))
     FROM payments.transactions AS kept
     WHERE kept.network = %(network)s AND kept.height IS NOT NULL AND (
@@ -227,7 +227,7 @@ _OUT_OF_VAULT_BITCOIN = """
             string_agg(units || ' to ' || coalesce(address, key), ', ') FILTER (WHERE place IS NULL) AS others
         FROM payments.vault_payments WHERE network = %(network)s AND transaction = out.transaction
     ) AS paid ON true
-    LEFT JOIN payments.house_postings AS posted ON posted.is_posted AND posted.network = %(network)s
+    LEFT JOIN payments.house_entries AS posted ON posted.is_posted AND posted.network = %(network)s
         AND posted.transaction = out.transaction AND posted.asset = %(asset)s
     WHERE paid.others IS NOT NULL OR (paid.vault - out.units, paid.float)
         IS DISTINCT FROM (coalesce(posted.vault_units, 0), coalesce(posted.float_units, 0))
@@ -241,7 +241,7 @@ _OUT_OF_VAULT_EVM = """
             string_agg(units || ' to ' || coalesce(address, key), ', ') FILTER (WHERE place IS NULL) AS others
         FROM payments.vault_payments WHERE network = %(network)s AND asset = %(asset)s GROUP BY transaction
     ) AS paid
-    LEFT JOIN payments.house_postings AS posted ON posted.is_posted AND posted.network = %(network)s
+    LEFT JOIN payments.house_entries AS posted ON posted.is_posted AND posted.network = %(network)s
         AND posted.transaction = paid.transaction AND posted.asset = %(asset)s
     WHERE paid.others IS NOT NULL OR (-paid.units, paid.float)
         IS DISTINCT FROM (coalesce(posted.vault_units, 0), coalesce(posted.float_units, 0))
@@ -253,7 +253,7 @@ _ARRIVED = """
     LEFT JOIN payments.transactions AS kept ON (kept.network, kept.transaction) = (came.network, came.transaction)
     WHERE came.network = %(network)s AND came.asset = %(asset)s
       AND (came.origin = 'outside' OR kept.purpose = ANY(%(gas)s))
-      AND NOT EXISTS (SELECT FROM payments.house_postings AS posted WHERE posted.is_posted
+      AND NOT EXISTS (SELECT FROM payments.house_entries AS posted WHERE posted.is_posted
         AND (posted.network, posted.transaction, posted.asset) = (came.network, came.transaction, came.asset))
       AND NOT EXISTS (SELECT FROM payments.outflows AS out
         WHERE (out.network, out.transaction) = (came.network, came.transaction))
@@ -272,11 +272,11 @@ _STRAYS = """
 """
 _VAULT_EXPECTED = """
     SELECT id AS about, units FROM payments.deposits WHERE asset = %(asset)s AND state = 'confirmed'
-    UNION ALL SELECT network || ' ' || transaction, vault_units FROM payments.house_postings
+    UNION ALL SELECT network || ' ' || transaction, vault_units FROM payments.house_entries
     WHERE asset = %(asset)s AND is_posted
 """
 _FLOAT_EXPECTED = """
-    SELECT network || ' ' || transaction AS about, float_units AS units FROM payments.house_postings
+    SELECT network || ' ' || transaction AS about, float_units AS units FROM payments.house_entries
     WHERE asset = %(asset)s AND is_posted
     UNION ALL SELECT payout.id, -sum(line.units) FROM payments.payouts AS payout
     JOIN payments.payout_lines AS line ON line.payout_id = payout.id

@@ -181,7 +181,7 @@ CREATE TABLE payments.vault_payments (
 CREATE INDEX ON payments.vault_payments (network, height);
 CREATE INDEX ON payments.vault_payments (network, transaction);
 -- What of the above is in the ledger: by transaction and asset, and how often it was posted (a reorganisation undoes it).
-CREATE TABLE payments.house_postings (
+CREATE TABLE payments.house_entries (
     network     text NOT NULL,
     transaction text NOT NULL,
     asset       text NOT NULL,
@@ -224,7 +224,7 @@ WHERE deposit.state = 'confirmed';
 GRANT SELECT, INSERT ON payments.journal, payments.journal_receipts, payments.signer_documents TO holdfast_platform;
 GRANT SELECT, INSERT, UPDATE ON payments.signer_hints, payments.transactions, payments.outflow_cursors,
     payments.house_arrivals, payments.outflows, payments.outflow_blocks, payments.vault_payments,
-    payments.house_postings TO holdfast_platform;
+    payments.house_entries TO holdfast_platform;
 GRANT SELECT, INSERT, DELETE ON payments.signer_wakes, payments.unflushed TO holdfast_platform;
 GRANT SELECT, INSERT, UPDATE, DELETE ON payments.reconciliations TO holdfast_platform;
 GRANT UPDATE (journal_seq) ON payments.signer_documents, payments.certificates TO holdfast_platform;
