@@ -183,7 +183,7 @@ def _known(record: Record, key: FloatKey, *, is_evm: bool) -> Known:
         return Known(owner=owner, next_nonce=record.nonces.get(key.address, 0), nonces=named)
     coins = [coin for coin in record.coins.get(key.network, {}).values() if coin.address == key.address]
     return Known(
-        coins=tuple(coin.outpoint for coin in coins if coin.made_by is None),
+        coins=tuple(coin.outpoint for coin in coins),
         transactions={one.signed.transaction: one.body.inputs for one in versions if one.signed is not None},
         height=record.heights.get(key.network, 0),
     )
