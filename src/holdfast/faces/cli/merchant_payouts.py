@@ -215,6 +215,7 @@ def _fees(here: Shop, orders: Sequence[PayoutOrder], fee_units: int | None, *, i
     if fee_units is not None or is_offline:
         return [fee_units or 0] * len(orders)
     with here.client() as client:
+        here.check(client.certificate().merchant)
         asked = {
             lines: int(client.payouts.fee(orders[0].asset, lines).fee_units)
             for lines in {len(one.lines) for one in orders}

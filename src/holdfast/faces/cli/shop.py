@@ -84,6 +84,11 @@ class Shop:
         told = {} if decimals is None else {asset: decimals}
         return merchant_signer(key, outbox_file=self.directory / "signed.jsonl", decimals=told)
 
+    def check(self, merchant: str) -> None:
+        """Whether a certificate for his own key names him as `shop.json` does. Raises `ShopUnknown`."""
+        if merchant != self.facts.merchant:
+            raise ShopUnknown(f"the certificate is for {merchant}, {SHOP_FILE} for {self.facts.merchant}")
+
     def client(self, signer: IntentSigner | None = None) -> Holdfast:
         """The platform, believed only as far as its certificate goes. Raises `SecretFileMissing` and so on."""
         from holdfast.client import Holdfast, Pin
