@@ -152,6 +152,7 @@ async def chain(local_node: LocalNode) -> AsyncIterator[Chain]:
     try:
         yield chain
     finally:
+        await chain.call("anvil_dropAllTransactions")  # else what waits is mined during or after the revert
         await chain.call("evm_setAutomine", True)
         assert await chain.call("evm_revert", snapshot)
         await chain.node.close()
