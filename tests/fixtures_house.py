@@ -55,7 +55,8 @@ class House:
         self.descriptor = descriptor_of(network, people, 2)
         self.vault = VaultDescriptor.parse(self.descriptor)
         self.float = Float(self.chain, open_outflow(self._settings("", "")))  # type: ignore[arg-type]  # the port, whatever stands behind it
-        settings = self._settings(self.float.address, self.vault.address(2**30, network))
+        self.vault_address = self.vault.address(2**30, network)
+        settings = self._settings(self.float.address, self.vault_address)
         self.shop = await Shop(self.pool, self.index_pool, [settings]).open(tariff_basis_points=5_000)
         self.listed = self.shop.catalogue.networks[network.id]
         self.follower: Follower = self.shop.follower(open_node(settings))
@@ -73,10 +74,7 @@ class House:
         key = "ab" * 32
         quorum = Quorum((Officer("ada", key),), 1).document().decode()
         public = self.float.key.public_key.format().hex()
-        given = self.listed.settings.float
-        assert given is not None
-        assert given.vault_address is not None
-        floats = (FloatKey(self.listed.id, public, given.address, given.vault_address),)
+        floats = (FloatKey(self.listed.id, public, self.float.address, self.vault_address),)
         return SignedOrder(canonical.write(Genesis(quorum, key, key, floats, 1)).decode(), ())
 
     async def close(self) -> None:

@@ -212,7 +212,7 @@ async def test_what_adds_up_again_needs_nobody_any_more(house: House) -> None:
 
 
 async def test_money_at_the_vaults_own_address_is_nobodys_until_a_person_decides(house: House) -> None:
-    await house.chain.send(next(iter(house.listed.settings.float.vault_address for _ in (1,))), CENT)  # type: ignore[union-attr]  # it has a float
+    await house.chain.send(house.vault_address, CENT)
     found = await house.mine(2)
     assert not found.findings
     assert (found.figures.unattributed_units, found.figures.vault_chain_units) == (str(CENT), str(CENT))
