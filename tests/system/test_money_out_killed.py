@@ -29,9 +29,10 @@ from fixtures_money_out import EVM, LTC, Aim, Shop, Town, last_words, merchant_k
 from holdfast.chains.evm_contracts import float_of, plan_vault
 from holdfast.client import AsyncHoldfast, Pin
 from holdfast.core.intents import Payout, read_intent
-from holdfast.core.journal import Accepted, Entry, Funding, Mined, Refused, Signed, Stopped
+from holdfast.core.journal import Accepted, Entry, Funding, Mined, Refused, Reserved, Signed, Stopped
 from holdfast.faces.cli.serve import ZoneName
 from holdfast.ledger import audit
+from holdfast.policy.record import GAS_PURPOSES
 from holdfast.runtime.config import read_secret
 from holdfast.runtime.database import connected
 from holdfast.runtime.embedded_database import EmbeddedDatabase
@@ -270,10 +271,11 @@ def nothing_else_left(journal: list[Entry], paid: Paid) -> None:
     """What left the floats is what was paid and its fees; each spend in a block is one that was journaled, once."""
     signed = {one.body.transaction for one in journal if isinstance(one.body, Signed)}
     mined = [one.body for one in journal if isinstance(one.body, Mined)]
-    on_litecoin = [one.transaction for one in mined if not one.transaction.startswith("0x")]
-    assert Counter(paid.spends) == Counter(on_litecoin)
-    assert set(paid.spends) <= signed
-    assert paid.nonce == len(mined) - len(on_litecoin)
+    purposes = {one.seq: one.body.purpose for one in journal if isinstance(one.body, Reserved)}
+    of_float = [one.transaction for one in mined if purposes[one.reservation] not in GAS_PURPOSES]
+    assert Counter(paid.spends) == Counter(one for one in of_float if not one.startswith("0x"))
+    assert {one.transaction for one in mined} <= signed
+    assert paid.nonce == len([one for one in of_float if one.startswith("0x")])
     flows: Counter[str] = Counter()
     for entry in journal:
         match entry.body:
