@@ -64,7 +64,7 @@ async def _play(directory: Path) -> Outcome:
     with progress("demo") as advance:
         advance("writing a set-up: officers, vault, keys, database", 0, STEPS)
         port = free_ports(7)
-        await _command("init", "--local", str(directory), "--port", str(port))
+        await command("init", "--local", str(directory), "--port", str(port))
         plan = read_localnet(directory)
         advance("starting litecoind and anvil", 1, STEPS)
         data = directory / "localnet"
@@ -75,16 +75,16 @@ async def _play(directory: Path) -> Outcome:
             advance("deploying the vault's contracts", 2, STEPS)
             await prepare(litecoin, evm, plan)
             advance("starting Holdfast", 3, STEPS)
-            async with _serving(directory, port):
+            async with serving(directory, port):
                 advance("enrolling a merchant", 4, STEPS)
-                enrolled = await _command("merchant", "enrol", "shop", "--config", str(directory / "holdfast.toml"))
+                enrolled = await command("merchant", "enrol", "shop", "--config", str(directory / "holdfast.toml"))
                 scene = Scene(directory, f"http://127.0.0.1:{port}", litecoin, evm, plan, json.loads(enrolled))
                 outcome = await play(scene, lambda what, step: advance(what, 5 + step, STEPS))
                 outcome.loss_bound = await loss_bound(load(directory / "holdfast.toml"))
                 return outcome
 
 
-async def _command(*words: str) -> str:
+async def command(*words: str) -> str:
     """Run one of our own commands to its end; what it printed."""
     argv = (sys.executable, "-m", "holdfast", *words, "--json")
     process = await asyncio.create_subprocess_exec(*argv, stdout=PIPE, stderr=PIPE)
@@ -96,7 +96,7 @@ async def _command(*words: str) -> str:
 
 
 @asynccontextmanager
-async def _serving(directory: Path, port: int) -> AsyncIterator[None]:
+async def serving(directory: Path, port: int) -> AsyncIterator[None]:
     """All zones, as `holdfast serve` runs them; their log is shown if they do not come up."""
     import httpx
 

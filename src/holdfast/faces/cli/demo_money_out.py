@@ -6,6 +6,7 @@ The shop signs through the SDK, as any shop does; what arrives is read from the 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,10 +23,18 @@ PAID = {"rLTC": (("0.25", "0.1"),), "ETH": (("0.001", "0.0005"),), "USDT": (("3"
 
 
 def signer_of(scene: Scene) -> IntentSigner:
-    """What signs for the shop: its own key, which the platform never sees."""
-    keystore = Path(scene.merchant["api_key_file"]).with_name("merchant.keystore")
-    passphrase = read_secret(scene.directory / "officers" / "passphrase")
-    return merchant_signer(MerchantKey.open(keystore, passphrase), decimals={_token(scene): 6})
+    """What signs for the shop."""
+    return key_of(scene.directory, scene.merchant, {_token(scene): 6})
+
+
+def key_of(directory: Path, merchant: Mapping[str, str], decimals: Mapping[str, int] | None = None) -> IntentSigner:
+    """What signs for a merchant of a local set-up: its own key, which the platform never sees.
+
+    `merchant`: what `holdfast merchant enrol` printed.
+    """
+    keystore = Path(merchant["api_key_file"]).with_name("merchant.keystore")
+    passphrase = read_secret(directory / "officers" / "passphrase")
+    return merchant_signer(MerchantKey.open(keystore, passphrase), decimals=decimals)
 
 
 async def pay_out(scene: Scene, shop: Shop) -> int:
