@@ -18,10 +18,13 @@ test: setup ## Check, then run every test
 	@scripts/check
 	@$(PY)/pytest -n 2 --dist loadgroup
 
+torture: setup ## kill -9 a thousand times between any two steps of paying out, from a fresh seed
+	@HOLDFAST_KILLS=1000 HOLDFAST_SEED=$${HOLDFAST_SEED:-$$(date +%s)} $(PY)/pytest -s tests/system/test_money_out_killed.py
+
 bench: setup ## Print the figures of the speed page
 	@$(PY)/holdfast bench
 
 lock: ## Resolve the versions anew and write the hash-pinned lock files
 	@scripts/lock
 
-.PHONY: help setup demo check test bench lock
+.PHONY: help setup demo check test torture bench lock
