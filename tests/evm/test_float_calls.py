@@ -20,6 +20,7 @@ from holdfast.core.evm_float import (
     decode_pay_call,
     fees_at,
     float_address,
+    is_payable,
     pay_call,
     read_unpaid,
     replace_fees,
@@ -95,6 +96,8 @@ def test_what_follows_or_is_missing_is_refused(token, lines, more):
 def test_a_line_that_would_pay_nobody_is_refused(line):
     with pytest.raises(FloatCallInvalid):
         pay_call(COIN, [(SOMEBODY, 1), line])
+    assert not is_payable(*line)
+    assert is_payable(SOMEBODY, 2**96 - 1)
 
 
 def test_a_mistyped_address_is_refused():

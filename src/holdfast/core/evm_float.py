@@ -104,6 +104,11 @@ def pay_call(token: str, lines: Sequence[tuple[str, int]]) -> bytes:
     return _PAY + _address_word(token) + _word(64) + _word(len(lines)) + words
 
 
+def is_payable(address: str, units: int) -> bool:
+    """Whether a line can say this: units that it has room for, to an account rather than a precompile."""
+    return 1 <= units <= _UNITS_MAX and int.from_bytes(address_bytes(address), "big") >= _RESERVED
+
+
 def decode_pay_call(data: bytes) -> PayCall:
     """What call data of `pay` says; only the bytes that `pay_call` makes are taken. Raises `FloatCallInvalid`."""
     lines = tuple(_read_line(data[at : at + 32]) for at in range(100, len(data), 32))
@@ -183,10 +188,9 @@ def _gas(line: _LineGas, lines: int) -> int:
 
 
 def _line(address: str, units: int) -> bytes:
-    payee = address_bytes(address)
-    if not 1 <= units <= _UNITS_MAX or int.from_bytes(payee, "big") < _RESERVED:
+    if not is_payable(address, units):
         raise FloatCallInvalid(f"{units} units to {address}")
-    return payee + units.to_bytes(12, "big")
+    return address_bytes(address) + units.to_bytes(12, "big")
 
 
 def _read_line(word: bytes) -> tuple[str, int]:

@@ -42,7 +42,7 @@ def fits(payout: Payout) -> bool:
     """Whether one call can carry all lines of a payout."""
     is_coin = token_of(payout.asset) == COIN
     return len(payout.lines) <= evm_float.lines_max(is_coin=is_coin) and all(
-        line.units < 2**96 for line in payout.lines
+        evm_float.is_payable(line.destination, line.units) for line in payout.lines
     )
 
 
