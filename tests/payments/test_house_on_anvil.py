@@ -71,6 +71,21 @@ async def test_many_are_sent_at_once_in_the_order_of_their_nonces(house: EvmHous
     assert not found[house.coin].findings
 
 
+async def test_gas_that_comes_in_the_block_of_a_payment_is_counted_whole(house: EvmHouse) -> None:
+    await house.fund(gas=2 * ETHER, ether=5 * ETHER)
+    await house.pay(house.coin, [(somebody(), ETHER)])
+    await house.chain.set_automine(on=False)
+    try:
+        await house.send()
+        await house.chain.send(house.owner, ETHER)
+        found = await house.mine(1)
+    finally:
+        await house.chain.set_automine(on=True)
+    assert not found[house.coin].findings
+    assert not (await house.mine(CONFIRMATIONS))[house.coin].findings
+    assert (await house.books(house.coin))["float"] == 8 * ETHER
+
+
 async def test_a_deposit_counts_before_and_after_its_flush(house: EvmHouse) -> None:
     index = await house.deposit(ether=ETHER, usdt=5 * USDT)
     found = await house.catch_up()

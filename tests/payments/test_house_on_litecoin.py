@@ -96,6 +96,9 @@ async def test_the_newest_of_all_that_replace_one_another_is_sent(house: House) 
     await house.send()
     second = await house.pay(coin, COIN, 3 * CENT, fee=5 * FEE, replaces=3)
     await house.send()
+    house.shop.clock.pass_minutes(1)
+    await house.send()
+    assert [one.last_error for one in await house.outgoing()] == [None, None]
     assert second.txid in await house.chain.mempool()
     assert first.txid not in await house.chain.mempool()
     await house.mine(1)
@@ -105,15 +108,17 @@ async def test_the_newest_of_all_that_replace_one_another_is_sent(house: House) 
     ]
 
 
-async def test_a_child_is_taken_although_it_is_sent_with_its_parent(house: House) -> None:
-    coin = await house.fund(COIN)
-    parent = await house.pay(coin, COIN, 3 * CENT)
-    child = await house.pay(f"{parent.txid}:1", COIN - 3 * CENT - FEE, CENT)
+async def test_children_are_sent_after_their_parents_and_all_are_booked_in_one_block(house: House) -> None:
+    coin, units = await house.fund(COIN), COIN
+    made = []
+    for _ in range(20):
+        made.append((await house.pay(coin, units, CENT)).txid)
+        coin, units = f"{made[-1]}:1", units - CENT - FEE
     await house.send()
-    assert {parent.txid, child.txid} <= set(await house.chain.mempool())
+    assert set(made) <= set(await house.chain.mempool())
     found = await house.mine(1)
     assert not found.findings
-    assert found.figures.float_chain_units == str(COIN - 4 * CENT - 2 * FEE)
+    assert found.figures.float_chain_units == str(COIN - 20 * CENT - 20 * FEE)
 
 
 async def test_a_node_that_lost_its_memory_pool_is_given_the_same_bytes_again(own_house: House) -> None:
@@ -173,6 +178,14 @@ async def test_a_forged_credit_is_named(house: House) -> None:
     found = await house.compare_again()
     assert (FindingKind.ENTRY_WITHOUT_CHAIN, "dep_nothing") in named(found)
     assert found.figures.vault_gap_units == str(-5 * COIN)
+
+
+async def test_a_forged_entry_of_the_float_is_named(house: House) -> None:
+    await house.fund(COIN)
+    await house.post(paying.float_(house.asset), paying.company(house.asset), CENT)
+    found = await house.compare_again()
+    assert named(found) == [(FindingKind.ENTRY_WITHOUT_CHAIN, "dep_nothing")]
+    assert found.figures.float_gap_units == str(-CENT)
 
 
 async def test_a_forged_deposit_is_named_by_the_output_that_is_not_there(house: House) -> None:

@@ -36,7 +36,8 @@ def accepted(payout: Payout) -> j.Accepted:
 
 def reserved(payouts: list[Payout], replaces: int | None = None, nonce: int = 0, **changes: Any) -> j.Reserved:
     plain = {
-        "network": ANVIL, "asset": payouts[0].asset if payouts else f"{ANVIL}/slip44:1", "purpose": "payout", "account": "0xfloat",
+        "network": ANVIL, "asset": payouts[0].asset if payouts else f"{ANVIL}/slip44:1", "purpose": "payout",
+        "account": "0xfloat",
         "payouts": tuple(one.key for one in payouts), "transaction": "00", "inputs": (), "nonce": nonce,
         "out_units": sum(one.lines_units for one in payouts), "change_index": None, "change_units": 0,
         "fee_units": 21_000, "extra_fee_units": 21_000, "replaces": replaces, "refill_seconds": 0,

@@ -8,7 +8,7 @@ what must not have happened is written down like everything else, for reconcilia
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -109,10 +109,7 @@ class OutflowFollower:
             pending = await transactions.under_way(conn, self.listed.id)
         wanted = self._wanted(places, outpoints, [one.transaction for one in pending if one.transaction])
         block = await self.node.block(height, wanted)
-        made = {arrival.key: arrival.units for arrival in block.funded}
-        if made and not self._is_evm:
-            # What this very block made may be spent in it too.
-            block = await self.node.block(height, replace(wanted, outpoints=wanted.outpoints | made.keys()))
+        made = {arrival.key: arrival.units for arrival in block.funded}  # may be spent in this very block, too
         of_vault = {one.outpoint for one in outpoints if one.place == "vault"}
         of_vault |= {arrival.key for arrival in block.funded if places.place_of(arrival.address) == "vault"}
         spenders = list(dict.fromkeys(each.transaction for each in block.spent if each.source in of_vault))

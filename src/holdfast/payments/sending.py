@@ -16,7 +16,7 @@ import structlog
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from holdfast.chains.outflow import OutflowNode, SendRefused
+from holdfast.chains.outflow import OutflowNode
 from holdfast.chains.port import NodeUnreachable
 from holdfast.core.errors import HoldfastError
 from holdfast.core.states import TransitionForbidden
@@ -74,21 +74,21 @@ async def send_due(pool: Pool, node: OutflowNode, network: str, now: datetime) -
 
 
 async def _send_all(node: OutflowNode, wanted: Sequence[Outgoing]) -> list[Sending]:
-    """All at the same time, begun in order; what was refused once more, one after the other.
-
-    A child may have come before its parent, a nonce before the one below it: the second time they do not.
-    """
+    """All at the same time, begun in order; a child waits until its parents have been sent."""
     gate = asyncio.Semaphore(SENDS_AT_ONCE)
+    tasks: dict[str, asyncio.Task[Sending]] = {}
 
-    async def send(outgoing: Outgoing) -> Sending:
+    async def send(outgoing: Outgoing, parents: Sequence[asyncio.Task[Sending]]) -> Sending:
+        await asyncio.gather(*parents)
         async with gate:
             return await _send(node, outgoing)
 
-    first = await asyncio.gather(*(send(one) for one in wanted))
-    return [
-        await _send(node, one.outgoing) if isinstance(one.error, SendRefused) and len(wanted) > 1 else one
-        for one in first
-    ]
+    async with asyncio.TaskGroup() as group:
+        for one in wanted:
+            made_by = dict.fromkeys(outpoint.partition(":")[0] for outpoint in one.inputs)
+            parents = [tasks[transaction] for transaction in made_by if transaction in tasks]
+            tasks[one.transaction or ""] = group.create_task(send(one, parents))
+    return [task.result() for task in tasks.values()]
 
 
 async def _send(node: OutflowNode, outgoing: Outgoing) -> Sending:
