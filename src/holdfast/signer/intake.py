@@ -11,6 +11,7 @@ from functools import partial
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.journal import Body, Stopped
+from holdfast.core.orders import OrderMalformed, Reanchor, SignedOrder, read_order
 from holdfast.policy import admit
 from holdfast.policy.document import Policy
 from holdfast.policy.record import Record
@@ -24,7 +25,7 @@ Add = Callable[[Body], object]
 def take_documents(work: Work, record: Record, now: int, add: Add) -> None:
     """Orders, policies, certificates, vetoes and recoveries that are valid and were not taken before."""
     for order in work.orders:
-        _take("order", add, partial(admit.order, record, order, now))
+        _take("order", add, partial(_order, record, order, now))
     for policy in work.policies:
         _take("policy", add, partial(admit.policy, record, policy.document, policy.signatures, now))
     for one in work.certificates:
@@ -33,6 +34,13 @@ def take_documents(work: Work, record: Record, now: int, add: Add) -> None:
         _take("veto", add, partial(admit.veto, record, veto, now))
     for recovery in work.recoveries:
         _take("recovery", add, partial(admit.recovery, record, recovery, now))
+
+
+def _order(record: Record, order: SignedOrder, now: int) -> Body | None:
+    """As `admit.order`; but no re-anchoring comes from here: who runs the platform could choose the moment."""
+    if isinstance(read_order(order.document.encode()), Reanchor):
+        raise OrderMalformed("a journal is re-anchored by hand: `holdfast signer re-anchor`")
+    return admit.order(record, order, now)
 
 
 def _take(what: str, add: Add, admitted: Callable[[], Body | None]) -> None:

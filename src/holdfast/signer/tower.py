@@ -148,7 +148,7 @@ class Tower:
     def _refused(self, journal: Journal, refused: LeaseRefused) -> None:
         """Hand over from another place where that helps; raise where it does not."""
         theirs, ours = Head(refused.seq, refused.head), journal.head_at(refused.seq)
-        if refused.refused == "entries-missing" and ours == theirs != self.witnessed:
+        if refused.refused in _TAKEN and ours == theirs != self.witnessed:
             self.witnessed = theirs
             return
         if refused.refused == "entries-missing" and ours is not None and ours != theirs:
@@ -178,6 +178,10 @@ class Tower:
         if self._streams is None:
             self._streams = await asyncio.open_connection(self.host, self.port, ssl=self.tls, limit=LINE_BYTES_MAX)
         return self._streams
+
+
+_TAKEN = ("entries-missing", "anchor-missing", "lease-key-other")
+"""Refusals after which the rest of the entries may still bring a lease: a re-anchoring order comes last."""
 
 
 class _Answer(msgspec.Struct, frozen=True):

@@ -108,6 +108,28 @@ def replay(*, directory: DirectoryOption = Path("signer"), as_json: JsonOption =
     emit({"entries": len(entries)}, f"{settings.journal_file}: {len(entries)} entries", as_json=as_json)
 
 
+@app.command("re-anchor")
+def re_anchor(
+    order_file: Annotated[Path, typer.Argument(metavar="FILE", help="A re-anchoring order that the quorum signed.")],
+    *,
+    directory: DirectoryOption = Path("signer"),
+    as_json: JsonOption = False,
+) -> None:
+    """Let the journal go on although the watchtower lost its store, or is a new one. The signer must not run.
+
+    Before they sign, officers compare entry and hash with the platform's mirror: what was signed after it is forgotten.
+
+    Example: `holdfast vault order re-anchor …`, signed; then `holdfast signer re-anchor order.json --dir /srv/signer`
+    """
+    from holdfast.signer.clocks import MachineClocks
+    from holdfast.signer.main import read_genesis
+    from holdfast.signer.store import re_anchor as take
+
+    settings = _settings(directory)
+    head = take(settings.journal_file, read_genesis(order_file), MachineClocks().wall_ms())
+    emit({"seq": head.seq, "head": head.hash}, f"taken as entry {head.seq}; start the signer", as_json=as_json)
+
+
 @rotate.command("float")
 def rotate_float(
     network: Annotated[str, typer.Argument(help="A network's CAIP-2 id or name.")],
