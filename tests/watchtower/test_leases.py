@@ -35,7 +35,8 @@ def started(number: int = 1) -> Started:
 def reserved() -> Reserved:
     return Reserved(
         network=BITCOIN, asset=f"{BITCOIN}/slip44:0", purpose="payout", account="", payouts=(),
-        transaction="00", inputs=("aa:0",), nonce=None, out_units=1, change_index=None, change_units=0, fee_units=1, extra_fee_units=1, replaces=None,
+        transaction="00", inputs=("aa:0",), nonce=None,
+        out_units=1, change_index=None, change_units=0, fee_units=1, extra_fee_units=1, replaces=None,
         refill_seconds=0,
     )  # fmt: skip
 
