@@ -10,7 +10,8 @@ from coincurve import PublicKey
 from holdfast.chains.agreement import AgreeingNodes
 from holdfast.chains.bitcoin import BitcoinAccess, BitcoinNode
 from holdfast.chains.evm import EvmNode
-from holdfast.chains.outflow import Known, OutflowNode, Wanted
+from holdfast.chains.known_spends import known_spends
+from holdfast.chains.outflow import OutflowNode, Wanted
 from holdfast.chains.outflow_agreement import Access, open_outflow
 from holdfast.chains.port import Arrival, Header, Node, Watch
 from holdfast.chains.rpc import Credentials
@@ -22,7 +23,6 @@ from holdfast.core.evm_transactions import address_of
 from holdfast.core.journal import Body, Deposit, DepositGone, Funding, Mined
 from holdfast.core.money import Asset, AssetId
 from holdfast.core.networks import BitcoinNetwork, EvmNetwork, Network, erc20_asset, network_by_id
-from holdfast.core.orders import FloatKey
 from holdfast.policy.record import Record
 from holdfast.signer.platform import DepositHint, MinedHint
 from holdfast.signer.settings import NetworkAccess, NodeAccess
@@ -128,7 +128,7 @@ class Sight:
 
     async def unexplained(self, record: Record) -> Sequence[str]:
         """Spends of the float that this journal did not order."""
-        return await self.outflow.unexplained(_known(record, record.floats[self.network.id], is_evm=self._is_evm))
+        return await self.outflow.unexplained(known_spends(record, record.floats[self.network.id]))
 
     def owner(self, record: Record) -> str:
         """The account of the float's key (EVM): it signs, and holds gas alone."""
@@ -167,26 +167,6 @@ def _open_reader(network: Network, access: Access) -> Node:
         where = BitcoinAccess(access.url, files.cookie_file, files.user, files.password_file, access.name)
         return BitcoinNode(where, network)
     return EvmNode(access.url, network, name=access.name, credentials=files)
-
-
-def _known(record: Record, key: FloatKey, *, is_evm: bool) -> Known:
-    """Everything of ours that spends, or can be spent, at one float."""
-    open_ones = [one for one in record.waiting() if one.body.account == key.address]
-    versions = [version for one in open_ones for version in record.family(one.seq) if version.signed is not None]
-    if is_evm:
-        nonces: dict[int, set[str]] = {}
-        for one in versions:
-            if one.body.nonce is not None and one.signed is not None:
-                nonces.setdefault(one.body.nonce, set()).add(one.signed.transaction)
-        owner = address_of(PublicKey(bytes.fromhex(key.public_key)))
-        named = {nonce: frozenset(ids) for nonce, ids in nonces.items()}
-        return Known(owner=owner, next_nonce=record.nonces.get(key.address, 0), nonces=named)
-    coins = [coin for coin in record.coins.get(key.network, {}).values() if coin.address == key.address]
-    return Known(
-        coins=tuple(coin.outpoint for coin in coins),
-        transactions={one.signed.transaction: one.body.inputs for one in versions if one.signed is not None},
-        height=record.heights.get(key.network, 0),
-    )
 
 
 def _url(node: NodeAccess) -> str:

@@ -1,0 +1,159 @@
+"""Checks a foreign journal entry by entry: nothing in it counts because the signer wrote it. Pure.
+
+Officers' documents by their signatures, payouts by the merchant's signature and his entitlement at that very point,
+transactions by the lines that they pay. What only a chain can tell (deposits, what was mined) is left to the reader's
+own nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from holdfast.core import journal as j
+from holdfast.core.bitcoin import read_unsigned as read_bitcoin
+from holdfast.core.errors import BadInput, HoldfastError
+from holdfast.core.evm_float import decode_pay_call
+from holdfast.core.evm_transactions import decode, read_unsigned as read_evm
+from holdfast.core.journal import Entry, Head, StoredEntry, read_entries
+from holdfast.core.networks import EvmNetwork, network_by_id
+from holdfast.policy import admit
+from holdfast.policy.decide import Moment, Proposal, Refused, decide
+from holdfast.policy.people import Times
+from holdfast.policy.record import GAS_PURPOSES, PAYOUT, Record
+
+
+class EvidenceFalse(BadInput):
+    """The journal holds an entry that does not follow from what people signed. Settle nothing; call the officers."""
+
+    code = "evidence-false"
+
+
+def replay(record: Record, stored: Iterable[StoredEntry], root_fingerprint: str) -> list[Entry]:
+    """Fold further entries into the record, each once it is found to be right. Raises `JournalBroken`, `EvidenceFalse`.
+
+    `root_fingerprint`: of the quorum, obtained out of band.
+    """
+    entries = read_entries(Head(record.head.seq, record.head.hash), stored)
+    for entry in entries:
+        try:
+            _check(record, entry, root_fingerprint)
+        except EvidenceFalse:
+            raise
+        except (HoldfastError, KeyError, ValueError) as error:
+            raise EvidenceFalse(f"entry {entry.seq}: {type(error).__name__} {str(error)[:160]}") from None
+        record.apply(entry)
+    return entries
+
+
+def _check(record: Record, entry: Entry, root_fingerprint: str) -> None:  # noqa: C901, PLR0915  a branch a kind of entry
+    body = entry.body
+    if (entry.seq == 1) != (record.quorum is None):
+        raise EvidenceFalse("the journal does not begin with one genesis order")
+    match body:
+        case j.Ordered() | j.PolicyTaken() | j.CertificateTaken() | j.VetoTaken() | j.RecoveryTaken():
+            _require(_admitted(record, body, root_fingerprint) == body, entry, "it was taken twice, or is not the same")
+        case j.Deposit():
+            _require((body.network, body.key) not in record.deposits, entry, "a deposit counts once")
+            _require(_is_granted(record, body), entry, "no certificate grants its index, or the tariff is another")
+        case j.Funding():
+            _require((body.network, body.key) not in record.fundings, entry, "a funding counts once")
+        case j.Accepted():
+            _require(not record.is_known(body.payout), entry, "a payout counts once")
+            proposal = Proposal(body.intent, body.approvals, body.slot, body.slot_units)
+            decision = decide(proposal, record, Moment(Times(body.at, body.at)))
+            if isinstance(decision, Refused) or proposal.payout != body.payout:
+                raise EvidenceFalse(f"entry {entry.seq}: {body.payout[:80]} should have been refused: {decision}")
+        case j.Reserved():
+            _check_reserved(record, entry, body)
+        case j.Signed():
+            reservation = record.reservations[body.reservation]
+            _require(reservation.signed is None, entry, "a reservation is signed once")
+            _check_signed(record, entry, body, reservation.body)
+        case j.Mined():
+            signed = record.reservations[body.reservation].signed
+            is_ours = signed is not None and signed.transaction == body.transaction
+            _require(
+                is_ours and record.reservations[body.reservation].mined is None, entry, "it was not signed, or twice"
+            )
+        case j.Abandoned():
+            _require(body.payout in record.unreserved, entry, "what may be signed is not abandoned")
+        case j.Clock():
+            _require(body.refill_seconds >= record.refill_seconds(body.network), entry, "time ran backwards")
+        case j.Started() | j.DepositGone() | j.Refused() | j.Stopped():
+            pass  # they only ever take away
+        case _ as never:
+            assert_never(never)
+
+
+Taken = j.Ordered | j.PolicyTaken | j.CertificateTaken | j.VetoTaken | j.RecoveryTaken
+
+
+def _admitted(record: Record, body: Taken, root_fingerprint: str) -> Taken | None:
+    match body:
+        case j.Ordered() if record.quorum is None:
+            return admit.genesis(body.order, root_fingerprint, body.at)
+        case j.Ordered():
+            return admit.order(record, body.order, body.at)
+        case j.PolicyTaken():
+            return admit.policy(record, body.document, body.signatures, body.at)
+        case j.CertificateTaken():
+            return admit.certificate(record, body.document, body.signatures, body.at)
+        case j.VetoTaken():
+            return admit.veto(record, body.veto, body.at)
+        case j.RecoveryTaken():
+            return admit.recovery(record, body.recovery, body.at)
+        case _ as never:
+            assert_never(never)
+
+
+def _is_granted(record: Record, body: j.Deposit) -> bool:
+    person = record.merchants.get(body.merchant)
+    newest = person.newest if person is not None else None
+    if newest is None or body.tariff_units != body.units * newest.tariff.deposit_basis_points // 10_000:
+        return False
+    return any(grant.network == body.network and grant.has(body.index) for grant in newest.networks)
+
+
+def _check_reserved(record: Record, entry: Entry, body: j.Reserved) -> None:
+    payouts = [record.payouts[payout] for payout in body.payouts]
+    _require(body.purpose != PAYOUT or bool(payouts), entry, "it pays nobody")
+    if body.replaces is None:
+        _require(
+            all(payout in record.unreserved for payout in body.payouts), entry, "a payout is paid by one transaction"
+        )
+    else:
+        old = record.reservations[body.replaces].body
+        same = (old.payouts, old.nonce, old.out_units, old.account) == (
+            body.payouts,
+            body.nonce,
+            body.out_units,
+            body.account,
+        )
+        _require(same and set(old.inputs) <= set(body.inputs), entry, "a replacement pays the same from the same")
+    if body.purpose in GAS_PURPOSES:
+        return
+    lines = [(line.destination, line.units) for payout in payouts for line in payout.payout.lines]
+    _require(body.purpose != PAYOUT or sum(units for _, units in lines) == body.out_units, entry, "it pays another sum")
+    if isinstance(network_by_id(body.network), EvmNetwork):
+        transaction = read_evm(bytes.fromhex(body.transaction))
+        if body.purpose == PAYOUT:
+            _require(list(decode_pay_call(transaction.data).lines) == lines, entry, "it pays other lines")
+        _require(transaction.to == body.account and transaction.value == 0, entry, "it is no call of the float")
+        return
+    outputs = sorted(output.units for output in read_bitcoin(bytes.fromhex(body.transaction)).outputs)
+    change = [body.change_units] if body.change_index is not None else []
+    if body.purpose == PAYOUT:
+        _require(outputs == sorted([*(units for _, units in lines), *change]), entry, "it pays other amounts")
+
+
+def _check_signed(record: Record, entry: Entry, body: j.Signed, reserved: j.Reserved) -> None:
+    if not isinstance(network_by_id(reserved.network), EvmNetwork):
+        return  # the officers' own node finds its outputs in the block
+    transaction, _ = decode(bytes.fromhex(body.raw))
+    _require(transaction == read_evm(bytes.fromhex(reserved.transaction)), entry, "other bytes were signed")
+
+
+def _require(is_so: bool, entry: Entry, otherwise: str) -> None:  # noqa: FBT001  reads as a sentence
+    if not is_so:
+        raise EvidenceFalse(f"entry {entry.seq}: {otherwise}")
