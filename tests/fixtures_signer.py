@@ -143,10 +143,13 @@ class Scene:
     platform: FakePlatform = field(default_factory=FakePlatform)
     number: int = 0
     port: int = 0
+    birth: tuple[int, int] = (1, 1)
+    """Heights on both chains before which nothing of this scene happened."""
     clocks: MachineClocks = field(default_factory=MachineClocks)
 
     def __post_init__(self) -> None:
-        people = [public_part(f"officer-{n}", make_officer()) for n in range(3)]
+        self.secrets = [make_officer() for _ in range(3)]
+        self.people = people = [public_part(f"officer-{n}", secret) for n, secret in enumerate(self.secrets)]
         assert LTC.id.startswith("bip122")
         self.descriptor = descriptor_of(LTC, people, 2)  # type: ignore[arg-type]  # a network of the Bitcoin family
         self.plan = plan_vault([one.evm_address for one in people], 2)
