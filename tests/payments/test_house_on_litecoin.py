@@ -249,6 +249,17 @@ async def test_a_reorganisation_takes_capital_back_and_sends_again(own_house: Ho
     assert [(one.state.value, one.transaction) for one in await own_house.outgoing()] == [("mined", made.txid)]
 
 
+async def test_what_is_booked_stays_booked_once_when_only_later_blocks_change(own_house: House) -> None:
+    await own_house.fund(COIN)
+    async with own_house.pool.connection() as conn:
+        assert (await signer_work.read_work(conn)).fundings == []
+    await own_house.chain.reorganise(2)
+    assert not (await own_house.catch_up()).findings
+    assert (await own_house.books())["float"] == COIN
+    async with own_house.pool.connection() as conn:
+        assert (await signer_work.read_work(conn)).fundings == [], "the signer has journaled it"
+
+
 async def test_a_block_that_goes_and_comes_back_is_booked_once(own_house: House) -> None:
     await own_house.fund(COIN)
     tip = await own_house.chain.best_hash()

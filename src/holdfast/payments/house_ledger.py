@@ -41,6 +41,8 @@ async def post_due(conn: AsyncConnection[Any], listed: ListedNetwork, height: in
     transfers: list[Transfer] = []
     for movement in movements:
         times = await _times(conn, movement)
+        if times is None:
+            continue
         asset = AssetId(movement.asset)
         key = _key(movement.network, movement.transaction, asset, times)
         made = booking(movement, key, claims[asset], deficits[asset])
@@ -174,14 +176,17 @@ async def _swept(conn: AsyncConnection[Any], network: str, height: int) -> set[s
     return {row[0] for row in await cursor.fetchall()}
 
 
-async def _times(conn: AsyncConnection[Any], movement: Movement) -> int:
-    """How often it is posted with this: a block that comes back after a reorganisation is posted again."""
+async def _times(conn: AsyncConnection[Any], movement: Movement) -> int | None:
+    """How often it is posted with this: a block that comes back after a reorganisation is posted again. None: it is
+    posted, and only later blocks have changed."""
     cursor = await conn.execute(
-        "SELECT times FROM payments.house_entries WHERE (network, transaction, asset) = (%s, %s, %s)",
+        "SELECT times, is_posted FROM payments.house_entries WHERE (network, transaction, asset) = (%s, %s, %s)",
         (movement.network, movement.transaction, movement.asset),
     )
     row = await cursor.fetchone()
-    return 1 if row is None else int(row[0]) + 1
+    if row is None:
+        return 1
+    return None if row[1] else int(row[0]) + 1
 
 
 async def _note(conn: AsyncConnection[Any], movement: Movement, height: int, made: Booking, times: int) -> None:

@@ -360,8 +360,12 @@ async def _hint(conn: AsyncConnection[Any], network: str, due: int, places: Hous
     await _hint_mined(conn, network, due)
     cursor = await conn.execute(
         """
-        SELECT key FROM payments.house_arrivals
-        WHERE network = %s AND height = %s AND place = 'float' AND origin <> 'float' AND address = ANY(%s) ORDER BY key
+        SELECT key FROM payments.house_arrivals AS came
+        WHERE network = %s AND height = %s AND place = 'float' AND origin <> 'float' AND address = ANY(%s)
+          AND NOT EXISTS (
+              SELECT FROM payments.journal AS entry
+              WHERE entry.kind = 'funding' AND entry.subject = came.key AND entry.network = came.network)
+        ORDER BY key
         """,
         (network, due, sorted(places.floats)),
     )
