@@ -44,6 +44,8 @@ class House:
     chain: RegtestNode
     pool: Pool
     index_pool: Pool
+    levels: dict[str, Any] = field(default_factory=dict)
+    """`cap` and `low` of the float."""
     journal: WrittenJournal = field(default_factory=WrittenJournal)
     secrets: list[OfficerSecret] = field(
         default_factory=lambda: [OfficerSecret(token_bytes(32), token_bytes(32)) for _ in range(3)]
@@ -218,5 +220,7 @@ class House:
             nodes=[NodeSettings(url=self.chain.rpc_url, cookie_file=self.chain.cookie_file)],
             descriptor=self.descriptor,
             confirmations=[ConfirmationRule(count=CONFIRMATIONS)],
-            float=FloatSettings(address=float_address, vault_address=vault_address) if float_address else None,
+            float=FloatSettings(address=float_address, vault_address=vault_address, **self.levels)
+            if float_address
+            else None,
         )

@@ -277,6 +277,22 @@ async def test_a_block_that_goes_and_comes_back_is_booked_once(own_house: House)
     assert await own_house.shop.is_balanced()
 
 
+async def test_a_float_below_its_low_water_asks_for_a_settlement_as_large_as_its_cap_allows(
+    pool: Pool, index_pool: Pool, litecoin: RegtestNode
+) -> None:
+    house = await House(litecoin, pool, index_pool, {"cap": {"rLTC": "0.6"}, "low": {"rLTC": "0.5"}}).open()
+    await house.deposit(2 * COIN)
+    await house.take_tariffs(COIN)
+    await house.fund(10 * CENT)
+    assert "float-low" in await house.asked()
+    async with pool.connection() as conn:
+        draft = await settlement_drafts.draft(conn, house.shop.catalogue, house.asset)
+    assert (draft.float_units, draft.wanted_units) == (str(10 * CENT), str(50 * CENT))
+    await house.fund(45 * CENT)
+    assert "float-low" not in await house.asked()
+    await house.close()
+
+
 async def test_the_request_for_a_settlement_names_inputs_claim_and_evidence(house: House) -> None:
     deposit = await house.deposit(COIN)
     await house.take_tariffs(COIN // 2)
