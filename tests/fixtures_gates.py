@@ -69,6 +69,7 @@ class Gate:
     own_port: int = 0
     _server: asyncio.Server | None = None
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
+    _passing: set[asyncio.Task[object]] = field(default_factory=set)
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
@@ -79,8 +80,14 @@ class Gate:
         self._server.close()
         for writer in list(self._open):
             writer.transport.abort()
+        for task in list(self._passing):
+            task.cancel()
+        await asyncio.gather(*self._passing, return_exceptions=True)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (task := asyncio.current_task()) is not None:
+            self._passing.add(task)
+            task.add_done_callback(self._passing.discard)
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self.port)
         except OSError:
