@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from holdfast.core.errors import Conflict
+import msgspec
+
+from holdfast.core.errors import BadInput, Conflict
 from holdfast.core.intents import Payout
 from holdfast.core.journal import Accepted, Head, Mined, StoredEntry
 from holdfast.policy.audit import replay
@@ -18,6 +20,16 @@ class EvidenceRolledBack(Conflict):
     code = "evidence-rolled-back"
 
 
+class EvidenceUnreadable(BadInput):
+    """The file is not an exported journal. Export it again by `GET /v1/evidence`, or fetch it from the watchtower."""
+
+    code = "evidence-unreadable"
+
+
+class _Exported(msgspec.Struct, frozen=True):
+    entries: list[StoredEntry]
+
+
 @dataclass(slots=True)
 class Evidence:
     """A checked journal, and what of it the claim needs."""
@@ -26,6 +38,14 @@ class Evidence:
     ordered: dict[str, Payout] = field(default_factory=dict)
     """Every payout that was accepted, as the merchant signed it."""
     mined: list[Mined] = field(default_factory=list)
+
+
+def read_export(data: bytes) -> list[StoredEntry]:
+    """The entries in an exported journal, unchecked. Raises `EvidenceUnreadable`."""
+    try:
+        return msgspec.json.decode(data, type=_Exported).entries
+    except msgspec.DecodeError as error:
+        raise EvidenceUnreadable(str(error)[:160]) from None
 
 
 def read_evidence(stored: Iterable[StoredEntry], root_fingerprint: str, seen: Head) -> Evidence:

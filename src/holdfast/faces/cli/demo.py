@@ -25,7 +25,7 @@ from holdfast.faces.cli.terminal import Exit, emit, progress, say
 if TYPE_CHECKING:
     from holdfast.faces.cli.demo_story import Outcome
 
-STEPS = 13
+STEPS = 14
 
 
 def demo(

@@ -22,6 +22,10 @@ PAID = {"rLTC": (("0.25", "0.1"),), "ETH": (("0.001", "0.0005"),), "USDT": (("3"
 """Payouts of each asset: the amounts of their lines."""
 
 
+SETTLED = ("bip122:530827f38f93b43ed12af0b3ad25a288/slip44:1", "eip155:31337/slip44:1")
+"""What the officers settle: both coins."""
+
+
 def signer_of(scene: Scene) -> IntentSigner:
     """What signs for the shop."""
     return key_of(scene.directory, scene.merchant, {_token(scene): 6})
@@ -54,6 +58,51 @@ async def pay_out(scene: Scene, shop: Shop) -> int:
     finally:
         mining.cancel()
     return len(made)
+
+
+async def settle(scene: Scene) -> int:
+    """The officers settle what the vault owes the float, on both networks; how many settlements were mined.
+
+    On Ethereum the deposits must have been flushed to the vault first: the signer's gas account does that by itself.
+    """
+    from holdfast.chains.evm_contracts import plan_vault
+    from holdfast.faces.cli.demo import command
+    from holdfast.faces.cli.demo_story import wait_until
+    from holdfast.faces.cli.local_setup import ANVIL_KEY
+    from holdfast.runtime.secret_files import write_secret
+
+    safe = plan_vault(scene.plan.owners, scene.plan.threshold).vault
+    mining = asyncio.create_task(_mine(scene))
+
+    async def is_flushed() -> bool:
+        return int(await scene.evm.call("eth_getBalance", safe, "latest"), 16) > 0
+
+    try:
+        await wait_until(is_flushed, "the deposits were not flushed to the vault")
+    finally:
+        mining.cancel()
+    evidence = scene.directory / "evidence.json"
+    evidence.write_bytes(await _evidence(scene))
+    gas_key = scene.directory / "gas.key"
+    write_secret(gas_key, ANVIL_KEY.hex())
+    keystores = sorted((scene.directory / "officers").glob("*.keystore"))[: scene.plan.threshold]
+    signing = [word for path in keystores for word in ("--keystore", str(path))]
+    words = ["--passphrase-file", str(scene.directory / "officers" / "passphrase"), "--gas-key-file", str(gas_key)]
+    words += ["--config", str(scene.directory / "checking.toml"), "--evidence", str(evidence), *signing]
+    for asset in SETTLED:
+        await command("vault", "settle", asset, *words)
+    await asyncio.gather(scene.litecoin.mine(2), scene.evm.mine(2))
+    return len(SETTLED)
+
+
+async def _evidence(scene: Scene) -> bytes:
+    """The signer's journal, exported by the platform; the officers' machine believes none of it."""
+    import httpx
+
+    key = read_secret(scene.directory / "secrets" / "operator.key")
+    async with httpx.AsyncClient(base_url=scene.url, trust_env=False, timeout=30) as http:
+        answer = await http.get("/v1/evidence", headers={"Authorization": f"Bearer {key}"})
+        return answer.raise_for_status().content
 
 
 async def _confirmed(shop: Shop, payout: Payout) -> None:

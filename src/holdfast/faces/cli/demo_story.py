@@ -28,7 +28,7 @@ from holdfast.client import (
 )
 from holdfast.core.errors import Unavailable
 from holdfast.core.states import InvoiceState
-from holdfast.faces.cli.demo_money_out import pay_out, signer_of
+from holdfast.faces.cli.demo_money_out import pay_out, settle, signer_of
 from holdfast.faces.cli.local_setup import Localnet
 from holdfast.ledger import audit
 from holdfast.runtime.config import read_secret
@@ -90,6 +90,7 @@ class Outcome:
             and self.webhooks_forged == 0
             and self.webhooks_verified > 0
             and self.payouts_confirmed > 0
+            and self.settlements > 0
             and self.invoices_settled == self.invoices_made
         )
 
@@ -178,7 +179,9 @@ async def play(scene: Scene, tell: Tell) -> Outcome:
             outcome.swapped_address_refused = await _swapped_address(shop)
             tell("the shop signs payouts with its own key, on both networks", 6)
             outcome.payouts_confirmed = await pay_out(scene, shop)
-            tell("counting: invoices, webhooks, and the ledger from its first transfer", 7)
+            tell("the officers settle vault to float, checked on nodes of their own", 7)
+            outcome.settlements = await settle(scene)
+            tell("counting: invoices, webhooks, and the ledger from its first transfer", 8)
             await _count(scene, shop)
     return outcome
 

@@ -29,6 +29,7 @@ from holdfast.faces.cli import (
     serve,
     signer,
     vault,
+    vault_check,
     vault_order,
     vault_spend,
 )
@@ -57,6 +58,7 @@ app.command("restore", rich_help_panel=KEEP)(backup.restore)
 app.add_typer(merchant.app, name="merchant", rich_help_panel=PEOPLE)
 vault_spend.register(vault.app)
 vault_order.register(vault.app)
+vault_check.register(vault.app)
 app.add_typer(policy.app, name="policy", rich_help_panel=PEOPLE)
 app.add_typer(signer.app, name="signer", rich_help_panel=PEOPLE)
 app.add_typer(signer.rotate, name="rotate", rich_help_panel=KEEP)

@@ -34,7 +34,7 @@ from holdfast.faces.cli.local_setup import (
 )
 from holdfast.faces.cli.policy_text import CAP_DEFAULT, CAPS, policy_text
 from holdfast.faces.cli.terminal import Advance
-from holdfast.faces.cli.zones import SIGNER_DIR, WATCHTOWER_DIR, SignerPlan, make_signer, make_watchtower
+from holdfast.faces.cli.zones import SIGNER_DIR, WATCHTOWER_DIR, SignerPlan, make_signer, make_watchtower, plain_text
 from holdfast.payments import api_keys, signer_documents
 from holdfast.runtime.clock import SYSTEM_CLOCK
 from holdfast.runtime.database import connected, migrate
@@ -176,7 +176,19 @@ def _make_zones(
     text = policy_text([(network, _assets(network)) for network in networks], now + timedelta(days=365))
     (work / "policy.toml").write_text(text, encoding="utf-8")
     _sign_and_write(work / "policy.json", SignedOrder(text, ()), made, quorum)
+    (work / "checking.toml").write_text(_checking(quorum, people, networks, plan), encoding="utf-8")
     return {one.network: one for one in order.floats}
+
+
+def _checking(quorum: Quorum, people: Sequence[OfficerPublic], networks: Sequence[Network], plan: Plan) -> str:
+    """The settings of the officers' checking machine; here its nodes are the local ones too."""
+    top = {
+        "root_fingerprint": quorum.fingerprint(),
+        "officers": [f"officers/{one.name}.json" for one in people],
+        "threshold": quorum.threshold,
+    }
+    tables: dict[str, Mapping[str, object]] = {network.id: {"nodes": [_node(plan, network)]} for network in networks}
+    return plain_text("# The officers' checking machine: it needs nodes of its own, and believes nobody.", top, tables)
 
 
 def _sign_and_write(

@@ -105,7 +105,7 @@ def sign(  # noqa: PLR0913  one option of the command line each
     say("\n".join([*drafts.describe(draft, vault), f"checked as   {check.kind.value}", *check.lines]))
     if not yes:
         typer.confirm("Does the checking machine's own screen show the same digest?", abort=True, err=True)
-    signed = drafts.sign(draft, _secret(keystore_file, passphrase_file), check)
+    signed = drafts.sign(draft, read_officer(keystore_file, passphrase_file), check)
     write_new(out, drafts.write(signed))
     emit({"digest": draft.digest, "signed": str(out)}, str(out), as_json=False)
 
@@ -197,7 +197,8 @@ def _draft(path: Path, vault: OfficersVault) -> AnyDraft:
     return read(_bytes(path), vault)
 
 
-def _secret(keystore_file: Path, passphrase_file: Path | None) -> OfficerSecret:
+def read_officer(keystore_file: Path, passphrase_file: Path | None) -> OfficerSecret:
+    """An officer's secrets, on his own machine. Raises as `keystore.read` and `unseal`."""
     from holdfast.vault import keystore
     from holdfast.vault.officers import OfficerSecret
 

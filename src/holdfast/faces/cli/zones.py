@@ -90,17 +90,20 @@ def _signer_text(plan: SignerPlan) -> str:
     }  # fmt: skip
     if plan.is_fast:
         top |= {"watch_milliseconds": 500, "bump_after_seconds": 60}
-    text = (
-        "# The signer's settings. What it may sign stands in the policy that officers sign; nothing here loosens it.\n"
-    )
-    text += _lines(top)
+    tables: dict[str, Mapping[str, object]] = {}
     for network in plan.networks:
-        nodes: list[object] = list(plan.nodes[network.id])
-        table: dict[str, object] = {"nodes": nodes}
+        table: dict[str, object] = {"nodes": list(plan.nodes[network.id])}
         if plan.tokens.get(network.id):
             table["tokens"] = list(plan.tokens[network.id])
-        text += f'\n[networks."{network.id}"]\n{_lines(table)}'
-    return text
+        tables[network.id] = table
+    head = "# The signer's settings. What it may sign stands in the policy that officers sign; nothing here loosens it."
+    return plain_text(head, top, tables)
+
+
+def plain_text(head: str, top: Mapping[str, object], networks: Mapping[str, Mapping[str, object]]) -> str:
+    """A zone's settings file: one line of comment, its own settings, and a table for each network."""
+    tables = [f'\n[networks."{name}"]\n{_lines(table)}' for name, table in networks.items()]
+    return "".join((head, "\n", _lines(top), *tables))
 
 
 def _lines(settings: Mapping[str, object]) -> str:
