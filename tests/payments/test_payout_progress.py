@@ -105,7 +105,8 @@ async def test_one_transaction_pays_many_and_its_fee_is_posted_once(payer: Payer
     paid = [await payer.ordered(ETHER) for _ in range(3)]
     keys = [one.key for one in paid]
     await tell(payer, Signed(keys, 1, TX), Broadcast(keys, TX), mined(payer, *paid))
-    await tell(payer, mined(payer, *paid))
+    again = await tell(payer, mined(payer, *paid))
+    assert again.changed == []
     books = await payer.books()
     assert (books["claim"], books["float"]) == (3 * ETHER, 3 * ETHER + 21_000)
 
@@ -191,6 +192,13 @@ async def test_what_is_confirmed_is_never_given_back(payer: Payer) -> None:
         with pytest.raises(TransitionForbidden):
             await tell(payer, fact)
     assert await payer.balance() == (9 * ETHER, 0)
+
+
+async def test_a_second_transaction_that_paid_it_too_is_an_alarm(payer: Payer) -> None:
+    payout = await payer.ordered(ETHER)
+    await tell(payer, Signed([payout.key], 1, TX), mined(payer, payout))
+    with pytest.raises(TransitionForbidden):
+        await tell(payer, mined(payer, payout, transaction=BUMPED))
 
 
 async def test_many_payouts_of_many_outcomes_move_in_one_call(payer: Payer) -> None:

@@ -15,7 +15,7 @@ import structlog
 from psycopg import AsyncConnection
 
 from holdfast import ledger
-from holdfast.core.states import LineState, PayoutState, move_line, move_payout
+from holdfast.core.states import LineState, PayoutState, TransitionForbidden, move_line, move_payout
 from holdfast.ledger import LedgerRaced, Rule, Transfer
 from holdfast.payments import events, paying
 from holdfast.payments.payouts import Payout, PayoutLine, PayoutNotPosted, load, news, store, store_lines
@@ -228,6 +228,8 @@ def _mined(payout: Payout, fact: Mined, now: datetime) -> Payout:
     is_paid = all(line.state is LineState.PAID for line in lines)
     state = move_payout(payout.state, PayoutState.CONFIRMED if is_paid else PayoutState.FAILED)
     if state is payout.state:
+        if fact.transaction != payout.transaction:
+            raise TransitionForbidden(f"{payout.transaction} and {fact.transaction} both pay it")
         return payout
     return replace(_over(payout, state, now), transaction=fact.transaction, lines=lines)
 
