@@ -146,18 +146,17 @@ class Town:
 
 
 def tight(text: str, buckets: dict[str, tuple[str, str]]) -> str:
-    """The policy with these total limits (burst and per day, by symbol), and all others out of the way."""
+    """The policy with these limits (burst and per day, by symbol), and room for fees."""
     parts = re.split(r"(?=^\[)", text, flags=re.MULTILINE)
     for place, part in enumerate(parts):
         symbol = re.search(r'^symbol = "(.+)"$', part, flags=re.MULTILINE)
-        if part.startswith("[assets") and symbol is not None and symbol[1] in buckets:
-            burst, per_day = buckets[symbol[1]]
-            wide = re.sub(r"^(merchant|new|aged|listed) = .*$", rf'\1 = {{ burst = "{burst}", per_day = "{per_day}" }}', part, flags=re.MULTILINE)  # fmt: skip  # noqa: E501
-            parts[place] = re.sub(r"^total = .*$", f'total = {{ burst = "{burst}", per_day = "{per_day}" }}', wide, flags=re.MULTILINE)  # fmt: skip  # noqa: E501
-        elif part.startswith("[networks") and "fees = " in part:
-            parts[place] = re.sub(
-                r"^fees = .*$", 'fees = { burst = "100", per_day = "10000" }', part, flags=re.MULTILINE
-            )
+        if symbol is not None and symbol[1] in buckets:
+            limit = '{{ burst = "{}", per_day = "{}" }}'.format(*buckets[symbol[1]])
+            wanted = r"^(total|merchant|new|aged|listed) = .*$"
+            parts[place] = re.sub(wanted, rf"\1 = {limit}", part, flags=re.MULTILINE)
+        elif part.startswith("[networks"):
+            fees = 'fees = { burst = "100", per_day = "10000" }'
+            parts[place] = re.sub(r"^fees = .*$", fees, part, flags=re.MULTILINE)
     return "".join(parts)
 
 
@@ -258,7 +257,7 @@ class Shop:
         signature = self.key.sign(intents.signing_input(document)).hex()
         signed = SignedIntent(document.decode(), signature)
         body = {"document": signed.document, "signature": signed.signature}
-        while not await self._take(body):  # noqa: ASYNC110  as above
+        while not await self._take(body):  # noqa: ASYNC110  the other side is a process
             await asyncio.sleep(0.2)
         self.ordered[signed.id] = payout
         return signed.id

@@ -35,16 +35,15 @@ def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path
     """A SoftHSM2 token: its library and the file with its PIN."""
     directory = tmp_path_factory.mktemp("hsm")
     library = next((path for path in LIBRARIES if path.exists()), None)
-    if library is None or shutil.which("softhsm2-util") is None:
+    program = shutil.which("softhsm2-util")
+    if library is None or program is None:
         pytest.skip("SoftHSM2 is not installed here: scripts/setup installs it where apt-get is")
     (directory / "tokens").mkdir()
     (directory / "softhsm2.conf").write_text(f"directories.tokendir = {directory / 'tokens'}\nlog.level = ERROR\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOFTHSM2_CONF", str(directory / "softhsm2.conf"))
-        subprocess.run(
-            ["softhsm2-util", "--init-token", "--free", "--label", "holdfast", "--pin", "246810", "--so-pin", "135790"],  # noqa: S607
-            check=True, capture_output=True,
-        )  # fmt: skip
+        words = ("--init-token", "--free", "--label", "holdfast", "--pin", "246810", "--so-pin", "135790")
+        subprocess.run([program, *words], check=True, capture_output=True)  # noqa: S603  its own tool, found above
         yield library, private(directory / "pin", "246810")
 
 

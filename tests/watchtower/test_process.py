@@ -181,7 +181,9 @@ def test_many_requests_on_one_connection_are_answered_in_turn(tower: RunningTowe
 
 def refusal(config: Path) -> dict[str, str]:
     """What a watchtower that does not start says."""
-    done = subprocess.run([*COMMAND, str(config)], capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    done = subprocess.run(  # noqa: S603  our own command
+        [*COMMAND, str(config)], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 1
     found: dict[str, str] = json.loads(done.stderr.splitlines()[-1])
     return found
@@ -248,5 +250,7 @@ def test_its_process_holds_nothing_of_the_other_zones() -> None:
         "print(sorted(n for n in sys.modules if n.startswith('holdfast.') and n.count('.') == 1))\n"
         "print([n for n in ('psycopg', 'litestar', 'aiohttp', 'httpx', 'structlog', 'typer') if n in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)  # noqa: S603
+    done = subprocess.run(  # noqa: S603  our own words
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
     assert done.stdout.splitlines() == ["['holdfast.core', 'holdfast.watchtower']", "[]"]

@@ -45,9 +45,7 @@ class Pkcs11Keys:
         self._journal = journal
         pin = read_private(pin_file).decode(errors="replace").strip()
         try:
-            self._session: Session = (
-                pkcs11.lib(str(library)).get_token(token_label=token).open(user_pin=pin, rw=is_writing)
-            )
+            self._session: Session = pkcs11.lib(str(library)).get_token(token_label=token).open(is_writing, pin)
         except (PKCS11Error, RuntimeError) as error:
             raise HsmUnavailable(f"{library}, {token}: {type(error).__name__} {error}") from None
 
