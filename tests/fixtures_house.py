@@ -94,6 +94,10 @@ class House:
         while not await self.tasks.turn() or self.tasks._pauses:
             pass
         assert self.tasks._trouble is None, self.tasks._trouble
+        return await self.newest()
+
+    async def newest(self) -> Reconciliation:
+        """The newest comparison."""
         async with self.pool.connection() as conn:
             return (await reconciling.newest(conn))[0]
 

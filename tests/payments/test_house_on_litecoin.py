@@ -172,6 +172,20 @@ async def test_change_of_a_theft_is_no_capital(house: House) -> None:
     assert found.figures.float_gap_units == found.findings[0].units
 
 
+async def test_nothing_is_compared_until_both_readers_stand_on_the_block(house: House) -> None:
+    created = await house.shop.invoice(price="1")
+    await house.chain.send(created.quotes[0].address, COIN)
+    await house.chain.mine(1)
+    before = await house.newest()
+    while not await house.tasks.turn():
+        pass
+    assert await house.newest() == before, "deposits have not been read to here"
+    found = await house.catch_up()
+    assert found.height == await house.chain.height()
+    assert not found.findings
+    assert found.figures.vault_on_the_way_units == str(COIN)
+
+
 async def test_a_forged_credit_is_named(house: House) -> None:
     await house.deposit(COIN)
     await house.post(paying.vault(house.asset), paying.merchant(house.asset, house.shop.merchant.id), 5 * COIN)

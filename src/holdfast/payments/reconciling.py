@@ -110,6 +110,9 @@ class Reconciler:
     async def _ask(self, cursor: Cursor) -> _Look | None:
         """What lies where at this block; None where the nodes cannot tell of it."""
         async with self.pool.connection() as conn:
+            # An output of this very block is looked for only if the deposits' follower has brought it.
+            if not await _both_stand_at(conn, self.listed.id, cursor):
+                return None
             places = await house_places(conn, self.listed)
             unspent = [] if self._is_evm else await outflow_books.unspent(conn, self.listed.id)
             forwarders = await reconciliation_facts.forwarders(conn, self.listed.id) if self._is_evm else []
