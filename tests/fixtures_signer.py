@@ -154,7 +154,7 @@ class Scene:
         self.descriptor = descriptor_of(LTC, people, 2)  # type: ignore[arg-type]  # a network of the Bitcoin family
         self.plan = plan_vault([one.evm_address for one in people], 2)
         self.owner = address_of(PublicKey(self.keys.public_key(EVM.id)))
-        self.ltc_float = script_address(LTC, key_script(self.keys.public_key(LTC.id), is_segwit=True))  # type: ignore[arg-type]  # as above
+        self.ltc_float = script_address(LTC, key_script(self.keys.public_key(LTC.id), is_segwit=True))  # type: ignore[arg-type]  # of the Bitcoin family, as above
         self.evm_float = float_of(self.owner, self.plan.vault)
 
     @property

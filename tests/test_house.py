@@ -4,9 +4,12 @@ import ast
 import inspect
 import re
 import subprocess
+import sys
 from functools import cache
 from importlib import import_module
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -15,7 +18,7 @@ from holdfast.core.errors import HoldfastError
 ROOT = Path(__file__).parent.parent
 HOUSE = ROOT / "src" / "holdfast"
 KERNEL = ("core", "policy", "ledger", "signer")
-KERNEL_LINES_MAX = 3_000
+KERNEL_LINES_MAX = 5_300  # see decision 0110: why it is more than was meant
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 600
 # All that core may import: nothing here reads, writes, waits or looks at a clock.
@@ -72,9 +75,23 @@ def errors() -> list[type[HoldfastError]]:
     return found
 
 
+def code_lines(path: Path) -> int:
+    """As `scripts/kernel` counts them."""
+    counter = SourceFileLoader("kernel_size", str(ROOT / "scripts" / "kernel_size.py"))
+    return int(module_of(counter).code_lines(path))
+
+
+@cache
+def module_of(loader: SourceFileLoader) -> ModuleType:
+    module = ModuleType(loader.name)
+    module.__file__ = loader.path
+    loader.exec_module(module)
+    return module
+
+
 def test_the_kernel_can_be_read_in_an_afternoon() -> None:
-    lines = sum(len(path.read_text().splitlines()) for path in modules(*KERNEL))
-    assert 500 < lines < KERNEL_LINES_MAX, f"the kernel has {lines} lines"
+    lines = sum(code_lines(path) for path in modules(*KERNEL))
+    assert 500 < lines < KERNEL_LINES_MAX, f"the kernel has {lines} lines of code"
 
 
 @pytest.mark.parametrize("path", modules(), ids=named)
@@ -216,3 +233,24 @@ def test_the_readme_says_the_two_commands_that_ci_runs() -> None:
     assert "make demo" in first_screen
     assert "make test" in first_screen
     assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+SIGNER_TRUSTS = set(
+    "aiohappyeyeballs aiohttp aiosignal attr attrs cffi coincurve Crypto cryptography cython_runtime embit frozenlist "
+    "idna msgspec multidict propcache pycparser typing_extensions yarl".split()
+)
+"""Everything that is loaded into the signer's process besides Python itself and our own rooms."""
+
+
+def test_the_signers_process_holds_what_it_names_and_nothing_else() -> None:
+    probe = (
+        "import holdfast.signer.main, sys; print(*sorted({name.split('.')[0] for name in sys.modules}), *sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)  # noqa: S603  our own words
+    out = ran.stdout.split()
+    loaded = set(out)
+    others = {name for name in loaded if "." not in name and not name.startswith("_")} - set(sys.stdlib_module_names)
+    assert others - {"holdfast"} <= SIGNER_TRUSTS
+    rooms = {name.split(".")[1] for name in loaded if name.startswith("holdfast.")}
+    assert rooms == {"core", "policy", "chains", "signer"}
+    assert not loaded & {"psycopg", "litestar", "granian", "starlette", "jinja2", "httpx", "aiohttp.web"}

@@ -100,7 +100,7 @@ async def test_what_was_signed_and_not_handed_over_is_handed_over_after_the_rest
             with pytest.raises(PlatformUnreachable):
                 await signer.round()
             first = raws(signer)
-        scene.platform.publish = publish  # type: ignore[method-assign]  # and back
+        scene.platform.publish = publish  # type: ignore[method-assign]  # and it is back
         async with scene.signing() as signer:
             await signer.round()
             assert raws(signer) == first

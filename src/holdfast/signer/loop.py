@@ -27,11 +27,10 @@ from holdfast.signer import building, gas, house
 from holdfast.signer.clocks import Clocks
 from holdfast.signer.coins import NotEnough
 from holdfast.signer.intake import take_documents, take_hints, watch_float
-from holdfast.signer.keys import Keys
 from holdfast.signer.networks import Sight
 from holdfast.signer.platform import Platform, ProposedPayout, Waiting, Work
 from holdfast.signer.settings import SignerSettings
-from holdfast.signer.sign import gas_account, sign
+from holdfast.signer.sign import Keys, gas_account, sign
 from holdfast.signer.store import Journal
 from holdfast.signer.tower import Held, Tower
 

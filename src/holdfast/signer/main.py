@@ -28,7 +28,7 @@ from holdfast.signer.store import Journal
 from holdfast.signer.tower import Tower
 
 log = logging.getLogger("holdfast.signer")
-PAUSE_SECONDS = 0.5
+PAUSE_SECONDS = 1
 """Between a round that failed and the next try."""
 
 

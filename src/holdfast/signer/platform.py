@@ -30,7 +30,7 @@ ANSWER_BYTES_MAX = 64_000_000
 class PlatformUnreachable(Unavailable):
     """The platform does not answer, or not sensibly. Nothing new is signed; what is witnessed is kept for later."""
 
-    code = "platform-unreachable"
+    code = "platform-not-answering"
 
 
 class TokenUnusable(BadInput):

@@ -26,7 +26,7 @@ from holdfast.core.journal import Signed
 from holdfast.core.networks import BitcoinNetwork, network_by_id
 from holdfast.core.orders import FloatKey
 from holdfast.policy.record import GAS_PURPOSES, Record, Reservation
-from holdfast.signer.keys import Keys, KeyUnknown
+from holdfast.signer.keys import Keys as Keys, KeyUnknown
 
 GENERATIONS_MAX = 100
 """How often a network's float key can be rotated."""
