@@ -54,7 +54,7 @@ class EvmVaultNode:
         self._tokens = tokens
         self.name = self._rpc.name
 
-    async def paid(self, header: Header, spenders: Sequence[str]) -> Sequence[VaultPayment]:  # noqa: ARG002  the port's
+    async def paid(self, header: Header, spenders: Sequence[str]) -> Sequence[VaultPayment]:
         """What the Safe paid: tokens by their logs, coin by what it was told to do."""
         ran = await self._logs(header, {"address": self._vault, "topics": [list(EXECUTED_TOPICS)]})
         found = await self._coin(header, list(dict.fromkeys(log.transaction for log in ran)))
