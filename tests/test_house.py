@@ -235,10 +235,11 @@ def test_the_readme_says_the_two_commands_that_ci_runs() -> None:
     assert "make test" in (ROOT / ".ci" / "run").read_text()
 
 
-SIGNER_TRUSTS = set(
-    "aiohappyeyeballs aiohttp aiosignal attr attrs cffi coincurve Crypto cryptography cython_runtime embit frozenlist "
-    "idna msgspec multidict propcache pycparser typing_extensions yarl".split()
-)
+SIGNER_TRUSTS = {
+    "aiohappyeyeballs", "aiohttp", "aiosignal", "attr", "attrs", "cffi", "coincurve", "Crypto", "cryptography",
+    "cython_runtime", "embit", "frozenlist", "idna", "msgspec", "multidict", "propcache", "pycparser",
+    "typing_extensions", "yarl",
+}  # fmt: skip
 """Everything that is loaded into the signer's process besides Python itself and our own rooms."""
 
 
