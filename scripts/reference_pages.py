@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ from holdfast.core.states import (
 from holdfast.faces.api.problems import status_of
 from holdfast.faces.cli.main import app
 from holdfast.faces.cli.terminal import Exit
+from holdfast.policy import rules
 from holdfast.runtime import metrics
 from holdfast.runtime.settings import SECTIONS, Settings
 
@@ -233,12 +236,31 @@ def metrics_page() -> Iterator[str]:
             yield f"| `{name}` | {described_as.type} | {labels} | {described_as.documentation} |"
 
 
+def rules_page() -> Iterator[str]:
+    """Every reason why a payout is not signed, in the order of the ladder."""
+    yield "# Rules\n\n*Which question this page answers: why was this payout not signed, and will it be?*\n"
+    yield (
+        "The signer looks at every payout in this order, and the first rule that fails is the answer. A rule that is\n"
+        "*final* ends the payout: it will never be signed, and the money is the merchant's again. Any other waits: the\n"
+        "payout is looked at again until its intent expires.\n\n| rule | | meaning |\n|---|---|---|"
+    )
+    classes = [node for node in ast.parse(inspect.getsource(rules)).body if isinstance(node, ast.ClassDef)]
+    body = classes[0].body
+    meanings = {}
+    for member, after in pairwise(body):
+        if isinstance(member, ast.Assign) and isinstance(member.targets[0], ast.Name) and isinstance(after, ast.Expr):
+            meanings[member.targets[0].id] = " ".join(str(ast.literal_eval(after.value)).split())
+    for rule in rules.Rule:
+        yield f"| `{rule.value}` | {'final' if rule.is_final else 'waits'} | {meanings[rule.name]} |"
+
+
 WRITERS: dict[str, Callable[[], Iterator[str]]] = {
     "errors.md": errors_page,
     "states.md": states_page,
     "configuration.md": configuration_page,
     "command.md": command_page,
     "metrics.md": metrics_page,
+    "rules.md": rules_page,
 }
 
 
