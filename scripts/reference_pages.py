@@ -248,8 +248,9 @@ def rules_page() -> Iterator[str]:
     body = classes[0].body
     meanings = {}
     for member, after in pairwise(body):
-        if isinstance(member, ast.Assign) and isinstance(member.targets[0], ast.Name) and isinstance(after, ast.Expr):
-            meanings[member.targets[0].id] = " ".join(str(ast.literal_eval(after.value)).split())
+        target = member.targets[0] if isinstance(member, ast.Assign) else None
+        if isinstance(target, ast.Name) and isinstance(after, ast.Expr):
+            meanings[target.id] = " ".join(str(ast.literal_eval(after.value)).split())
     for rule in rules.Rule:
         yield f"| `{rule.value}` | {'final' if rule.is_final else 'waits'} | {meanings[rule.name]} |"
 
