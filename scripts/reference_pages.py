@@ -241,7 +241,7 @@ def rules_page() -> Iterator[str]:
     yield "# Rules\n\n*Which question this page answers: why was this payout not signed, and will it be?*\n"
     yield (
         "The signer looks at every payout in this order, and the first rule that fails is the answer. A rule that is\n"
-        "*final* ends the payout: it will never be signed, and the money is the merchant's again. Any other waits: the\n"
+        "*final* ends the payout: it will not be signed, and the money is the merchant's again. Any other waits: the\n"
         "payout is looked at again until its intent expires.\n\n| rule | | meaning |\n|---|---|---|"
     )
     classes = [node for node in ast.parse(inspect.getsource(rules)).body if isinstance(node, ast.ClassDef)]
