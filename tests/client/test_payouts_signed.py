@@ -111,7 +111,8 @@ class Platform:
                 return web.json_response({"items": items})
             case "/v1/standing-orders":
                 return web.json_response(self.order(self.got[-1]))
-        return web.json_response({"code": "route-unknown"}, status=404)
+            case _:
+                return web.json_response({"code": "route-unknown"}, status=404)
 
     def item(self, place: int, one: dict[str, str]) -> dict[str, Any]:
         intent = SignedIntent(**one).id

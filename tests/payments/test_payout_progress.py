@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 from random import Random
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -14,8 +15,10 @@ from fixtures_payments import Pool
 from fixtures_payouts import ETHER, Payer, enrolled_payer
 from holdfast import ledger
 from holdfast.core.quorum import Signature
-from holdfast.core.states import LineState, PayoutState, TransitionForbidden
-from holdfast.payments import events, paying, payouts, progress
+from holdfast.core.states import DepositState, LineState, PayoutState, TransitionForbidden
+from holdfast.payments import crediting, events, paying, payouts, progress
+from holdfast.payments.deposits import Deposit
+from holdfast.payments.ordering import BalanceTooLow
 from holdfast.payments.payouts import Payout
 from holdfast.payments.progress import Abandoned, Accepted, Broadcast, Fact, Mined, Refused, Signed, Waiting, after_fact
 
@@ -267,7 +270,7 @@ def _fact(payer: Payer, step: str, payout: Payout, is_first: bool) -> Fact:
 
 async def test_only_the_table_moves_a_payout(payer: Payer) -> None:
     payout = await payer.ordered(ETHER)
-    facts = [
+    facts: list[Fact] = [
         Accepted(payout.key), Waiting(payout.key, "x"), Refused(payout.key, "x"), Abandoned(payout.key, "x"),
         Signed([payout.key], 1, TX), Broadcast([payout.key], TX), mined(payer, payout),
     ]  # fmt: skip
@@ -320,3 +323,62 @@ async def test_more_out_of_the_vault_than_the_claim_is_a_deficit(payer: Payer) -
     assert (books["vault"], books["claim"], books["deficit"]) == (-5 * ETHER, 0, -2 * ETHER)
     # deposits - payouts = what merchants have; the vault and what it lacks cover that, and the claim, exactly
     assert -books["vault"] - books["deficit"] == books["merchant"] + books["claim"]
+
+
+def deposit(payer: Payer, units: int) -> Deposit:
+    """A deposit that was seen, in a block."""
+    now = payer.clock.now()
+    return Deposit(
+        id=f"dep_{token_hex(4)}", network=payer.asset.partition("/")[0], key=token_hex(4), asset=payer.asset,
+        address="x", merchant_id=payer.id, invoice_id=None, units=units, state=DepositState.SEEN, transaction=None,
+        block_height=1, block_hash="0x", confirmations_required=1, times_confirmed=0, tariff_units=0, below_minimum=False,
+        held_for=None, seen_at=now, paid_at=now, confirmed_at=None,
+    )  # fmt: skip
+
+
+async def confirm(payer: Payer, *seen: Deposit) -> list[Deposit]:
+    async with payer.pool.connection() as conn, conn.transaction():
+        return await crediting.confirm(conn, seen, payer.clock.now())
+
+
+async def test_a_deposit_reorganised_away_after_it_was_paid_out_is_owed_borne_and_repaid(pool: Pool) -> None:
+    payer = await enrolled_payer(pool)
+    kept, gone, gone_too = await confirm(payer, *(deposit(payer, units * ETHER) for units in (6, 5, 4)))
+    payout = await payer.ordered(13 * ETHER)
+    await tell(payer, Signed([payout.key], 1, TX), mined(payer, payout, fee_units=0))
+    async with payer.pool.connection() as conn, conn.transaction():
+        owed = await crediting.reverse(conn, [gone, gone_too])
+    assert [units for _, units in owed] == [3 * ETHER, 4 * ETHER]
+    books = await payer.books()
+    assert (books["merchant"], books["claim"], books["deficit"]) == (0, 6 * ETHER, 0)
+    async with payer.pool.connection() as conn, conn.transaction():
+        await crediting.reverse(conn, [kept])
+    books = await payer.books()
+    assert (books["vault"], books["merchant"], books["claim"], books["deficit"]) == (0, 0, 0, 0)
+    [refused] = await payer.order(payer.intent(1))
+    assert isinstance(refused, BalanceTooLow)
+    await confirm(payer, deposit(payer, 14 * ETHER))
+    books = await payer.books()
+    assert (books["vault"], books["merchant"], books["claim"]) == (-14 * ETHER, ETHER, 13 * ETHER)
+    assert await payer.is_balanced()
+
+
+async def test_a_reorganisation_beyond_the_claim_is_a_deficit_that_stops_the_asset(pool: Pool) -> None:
+    payer = await enrolled_payer(pool)
+    gone, _ = await confirm(payer, deposit(payer, 6 * ETHER), deposit(payer, ETHER))
+    payout = await payer.ordered(5 * ETHER)
+    await tell(payer, Signed([payout.key], 1, TX), mined(payer, payout, fee_units=0))
+    settled = [
+        *paying.out_of_vault("settled:1", payer.asset, 5 * ETHER, 5 * ETHER, "x"),
+        *paying.into_float("settled:1", payer.asset, 5 * ETHER, "x"),
+    ]
+    async with payer.pool.connection() as conn, conn.transaction():
+        await ledger.post(conn, settled)
+    async with payer.pool.connection() as conn, conn.transaction():
+        await crediting.reverse(conn, [gone])
+    books = await payer.books()
+    assert (books["vault"], books["merchant"], books["claim"], books["deficit"]) == (4 * ETHER, 0, 0, -4 * ETHER)
+    await confirm(payer, deposit(payer, 6 * ETHER))
+    books = await payer.books()
+    assert (books["merchant"], books["claim"], books["deficit"]) == (2 * ETHER, 0, 0)
+    assert -books["vault"] == books["merchant"] + books["claim"]
