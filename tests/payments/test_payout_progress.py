@@ -329,11 +329,27 @@ def deposit(payer: Payer, units: int) -> Deposit:
     """A deposit that was seen, in a block."""
     now = payer.clock.now()
     return Deposit(
-        id=f"dep_{token_hex(4)}", network=payer.asset.partition("/")[0], key=token_hex(4), asset=payer.asset,
-        address="x", merchant_id=payer.id, invoice_id=None, units=units, state=DepositState.SEEN, transaction=None,
-        block_height=1, block_hash="0x", confirmations_required=1, times_confirmed=0, tariff_units=0, below_minimum=False,
-        held_for=None, seen_at=now, paid_at=now, confirmed_at=None,
-    )  # fmt: skip
+        id=f"dep_{token_hex(4)}",
+        network=payer.asset.partition("/")[0],
+        key=token_hex(4),
+        asset=payer.asset,
+        address="x",
+        merchant_id=payer.id,
+        invoice_id=None,
+        units=units,
+        state=DepositState.SEEN,
+        transaction=None,
+        block_height=1,
+        block_hash="0x",
+        confirmations_required=1,
+        times_confirmed=0,
+        tariff_units=0,
+        below_minimum=False,
+        held_for=None,
+        seen_at=now,
+        paid_at=now,
+        confirmed_at=None,
+    )
 
 
 async def confirm(payer: Payer, *seen: Deposit) -> list[Deposit]:
