@@ -180,7 +180,8 @@ class TestRefused:
             case "surplus":
                 request = replace_ask(book, request, seq=2)
             case _:
-                request = replace_ask(book, request, after=-1)
+                entries = (book.entries[0].stored, *(one.stored for one in book.entries))
+                request = replace_ask(book, msgspec.structs.replace(request, entries=entries), after=-1)
         assert desk.refused(request) == LeaseRefused("journal-broken", known.seq, known.hash)
         assert desk.store.standing.head == known
 
@@ -272,6 +273,14 @@ class TestStoreLost:
         desk.lose_store()
         book.add(Ordered(desk.house.order(Reanchor(early.seq, early.hash, key_hex(desk.house.lease_key), 7)), 1))
         assert desk.refused(book.ask(0)).refused == "anchor-missing"
+
+    def test_what_comes_back_while_no_lease_is_granted_was_not_leased_either(self, desk: Desk, book: Book) -> None:
+        self.paid(desk, book)
+        early = book.copy(3).head
+        desk.lose_store()
+        book.add(Ordered(desk.house.order(Reanchor(early.seq, early.hash, key_hex(desk.house.lease_key), 7)), 1))
+        assert desk.refused(book.copy(4).ask(0)).refused == "anchor-missing"
+        assert desk.refused(book.ask(4)).refused == "anchor-missing"
 
     @pytest.mark.parametrize(("seq", "head"), [(2, "ab" * 32), (0, EMPTY), (99, EMPTY)])
     def test_a_re_anchoring_at_another_head_is_no_order(self, desk: Desk, book: Book, seq: int, head: str) -> None:
