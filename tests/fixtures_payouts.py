@@ -167,11 +167,11 @@ def networks(fee_payer: FeePayer = FeePayer.COMPANY) -> Catalogue:
     if fee_payer is FeePayer.COMPANY:
         return catalogue_of([anvil_settings("http://127.0.0.1:1/"), bitcoin_settings("litecoin-regtest")])
     wei = PayoutFee(payout="0.000000000000001", line="0.00000000000000001")
-    lits = PayoutFee(payout="0.00001", line="0.0000001")
+    bits = PayoutFee(payout="0.00001", line="0.0000001")
     return catalogue_of(
         [
             anvil_settings("http://127.0.0.1:1/", payout_fees={"ETH": wei}),
-            bitcoin_settings("litecoin-regtest", payout_fees={"rLTC": lits}),
+            bitcoin_settings("litecoin-regtest", payout_fees={"rLTC": bits}),
         ]
     )
 

@@ -21,6 +21,7 @@ from holdfast.core.descriptors import Branch, Place
 from holdfast.core.journal import Head, JournalBroken, StoredEntry
 from holdfast.core.money import Asset
 from holdfast.core.networks import Network
+from holdfast.core.orders import DirectPayout, Migration
 from holdfast.policy.audit import EvidenceFalse
 from holdfast.policy.people import Times
 from holdfast.signer.loop import Signer
@@ -37,7 +38,9 @@ from holdfast.vault.settling import (
     InputUnproved,
     Memory,
     NothingToSettle,
+    NotOrdered,
     OpenDraft,
+    PaidAlready,
 )  # fmt: skip
 from holdfast.vault.spends import VaultInput, VaultOutput
 
@@ -332,3 +335,72 @@ async def test_a_consolidation_pays_the_vault_alone(scene: Scene) -> None:
         await bench.look()
         assert [coin.place for coin in bench.found.coins.values()] == [Place(Branch.CHANGE, 0)]
         assert bench.found.vault_fees_units == draft.spend.fee_units
+
+
+async def ordered_directly(scene: Scene, to: str) -> str:
+    """A payout that the quorum orders out of the vault, once it is found that an order with another signature counts
+    for nothing; its id."""
+    scene.birth = (await scene.litecoin.height() + 1, 1)
+    await scene.deposit(ltc=100 * COIN)
+    await scene.fund(ltc=[COIN])
+    payout = scene.order([(to, 80 * COIN)])  # above what the float pays at once
+    [proposed] = scene.platform.payouts
+    ordered = DirectPayout(proposed.intent.document, proposed.intent.signature, 11)
+    async with scene.watched(), scene.signing() as signer:
+        scene.platform.payouts = []
+        await signer.round()
+        scene.platform.orders.append(scene.house.order(msgspec.structs.replace(ordered, signature="ab" * 64)))
+        await signer.round()
+        assert signer.record.direct == {}  # not the merchant's signature
+        scene.platform.orders.append(scene.house.order(ordered))
+        scene.platform.payouts = [proposed]
+        await signer.round()
+        assert signer.record.tombstones[payout] == "direct-payout"
+        assert not signer.record.reservations
+    return payout
+
+
+async def test_a_direct_payout_is_paid_by_the_vault_once_and_never_by_the_float(scene: Scene) -> None:
+    to = fresh_address(LTC)
+    payout = await ordered_directly(scene, to)
+    async with checking(scene, LTC) as bench:
+        await bench.look()
+        draft = await settling.plan_direct_payout(bench, payout, FEE_RATE)
+        assert isinstance(draft, psbt.Draft)
+        spend = draft.spend
+        thief = tuple(replace(one, address=fresh_address(LTC)) if one.address == to else one for one in spend.outputs)
+        with pytest.raises(DestinationForbidden):
+            await settling.check_direct_payout(bench, payout, changed(bench, draft, outputs=thief))
+        check = await settling.check_direct_payout(bench, payout, draft)
+        with pytest.raises(NotOrdered):
+            await settling.check_direct_payout(bench, "ab" * 32, draft)
+        await sign_and_send(scene, draft, check)
+        memory = bench.memory
+    async with checking(scene, LTC) as bench:
+        bench.memory.direct.update(memory.direct)
+        await bench.look()
+        with pytest.raises(PaidAlready):
+            await settling.check_direct_payout(bench, payout, draft)
+        claim, holdings = await settling.claim_and_holdings(bench, RLTC, replaces=False)
+        assert claim.units == -spend.fee_units  # the merchant's money is not the company's
+        assert holdings.entitled_units == 99 * COIN - 80 * COIN - 10
+
+
+async def test_a_migration_goes_to_the_ordered_vault_after_its_delay(scene: Scene) -> None:
+    await paid_out(scene)
+    new_vault, now = fresh_address(LTC), scene.clocks.wall_ms() // 1000
+    scene.platform.orders.append(scene.house.order(Migration(LTC.id, new_vault, now, 12)))
+    async with scene.watched(), scene.signing() as signer:
+        await signer.round()
+    async with checking(scene, LTC) as bench:
+        await bench.look()
+        moved = [VaultOutput(new_vault, 7 * COIN)]
+        spend = settling._spend(bench, list(bench.found.coins.values()), moved, FEE_RATE)
+        draft = psbt.draft_of(spend)
+        with pytest.raises(NotOrdered):
+            settling.check_migration(bench, RLTC, draft, now + 3_500)
+        later = now + 4_000
+        assert settling.check_migration(bench, RLTC, draft, later).kind == "migration"
+        thief = replace(spend.outputs[0], address=fresh_address(LTC))
+        with pytest.raises(DestinationForbidden):
+            settling.check_migration(bench, RLTC, changed(bench, draft, outputs=(thief, *spend.outputs[1:])), later)

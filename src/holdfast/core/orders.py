@@ -89,7 +89,28 @@ class Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="decid
     number: int
 
 
-Order = Genesis | RotateFloat | Thaw | Reanchor | Decide
+class DirectPayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="direct-payout", tag_field="kind"):
+    """Pay this intent out of the vault: a sum above the float, or while the float is gone. Never by the float."""
+
+    intent: str
+    """The intent's exact bytes as text."""
+    signature: str
+    """The merchant's, 64 bytes, hex."""
+    number: int
+
+
+class Migration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="migration", tag_field="kind"):
+    """The vault of a network moves to another one. Its old addresses stay watched for ever."""
+
+    network: str
+    address: str
+    """Where everything goes: an address of the new vault, or the new Safe."""
+    not_before: int
+    """Seconds since 1970; what loosens waits the policy's delay at the least."""
+    number: int
+
+
+Order = Genesis | RotateFloat | Thaw | Reanchor | Decide | DirectPayout | Migration
 
 
 class SignedOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -145,6 +166,8 @@ _KINDS: dict[bytes, type[Order]] = {
     b'"kind":"thaw"': Thaw,
     b'"kind":"re-anchor"': Reanchor,
     b'"kind":"decide"': Decide,
+    b'"kind":"direct-payout"': DirectPayout,
+    b'"kind":"migration"': Migration,
 }
 
 

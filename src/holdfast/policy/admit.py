@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from holdfast.core import journal as j
 from holdfast.core.certificates import CERTIFICATE_TAG, Certificate, CertificateMalformed, read_certificate
 from holdfast.core.errors import Conflict
+from holdfast.core.intents import SignedIntent
 from holdfast.core.orders import (
     ORDER_TAG,
     RECOVERY_TAG,
     VETO_TAG,
+    DirectPayout,
     Genesis,
     OrderMalformed,
     Recovery,
@@ -25,8 +27,9 @@ from holdfast.core.orders import (
     read_word,
 )
 from holdfast.core.quorum import Quorum, QuorumNotTrusted, Signature, is_signed, read_quorum, require_quorum, tagged
+from holdfast.policy.decide import Moment, Proposal, Refused, decide
 from holdfast.policy.document import POLICY_TAG, read_policy
-from holdfast.policy.people import MerchantRecord
+from holdfast.policy.people import MerchantRecord, Times
 from holdfast.policy.record import Record
 
 
@@ -79,9 +82,21 @@ def order(record: Record, signed: SignedOrder, now: int) -> j.Ordered | None:
     if content.number in record.orders:
         return None
     require_quorum(ORDER_TAG, document, signed.signatures, _quorum(record))
+    if isinstance(content, DirectPayout):
+        _require_direct(record, content, now)
     if isinstance(content, RotateFloat) and content.float.network not in record.floats:
         raise OrderMalformed(f"{content.float.network} has no float")
     return j.Ordered(signed, now)
+
+
+def _require_direct(record: Record, content: DirectPayout, now: int) -> None:
+    """The merchant signed it, it is covered, and the float has not paid it and never will."""
+    proposal = Proposal(SignedIntent(content.intent, content.signature))
+    if record.is_known(proposal.payout):
+        raise DocumentStale(f"payout {proposal.payout}")
+    decision = decide(proposal, record, Moment(Times(now, now)), is_direct=True)
+    if isinstance(decision, Refused):
+        raise OrderMalformed(f"the payout may not be paid: {decision.rule}")
 
 
 def policy(record: Record, document: str, signatures: Sequence[Signature], now: int) -> j.PolicyTaken | None:

@@ -12,13 +12,23 @@ from typing import assert_never
 
 from holdfast.core import journal as j
 from holdfast.core.certificates import read_certificate
-from holdfast.core.intents import NUMBER_WINDOW, IntentMalformed, Payout, StandingOrder, read_intent, standing_payout
+from holdfast.core.intents import (
+    NUMBER_WINDOW,
+    IntentMalformed,
+    Payout,
+    StandingOrder,
+    intent_id,
+    read_intent,
+    standing_payout,
+)
 from holdfast.core.journal import Entry, Head
 from holdfast.core.orders import (
     EVERYTHING,
     Decide,
+    DirectPayout,
     FloatKey,
     Genesis,
+    Migration,
     Reanchor,
     Recovery,
     RotateFloat,
@@ -34,6 +44,8 @@ from holdfast.policy.people import MerchantRecord, Policies
 
 PAYOUT = "payout"
 """The purpose of a transaction that merchants ordered."""
+DIRECT = "direct-payout"
+"""Why the float will never pay a payout that the quorum ordered out of the vault."""
 GAS_PURPOSES = frozenset({"flush", "forwarder-deployment", "gas-top-up"})
 """What the gas account sends; all else leaves the float."""
 Key = tuple[str, ...]
@@ -126,6 +138,10 @@ class Record:
     stopped: dict[str, str] = field(default_factory=dict)
     """Scopes that the signer stopped by itself, and why."""
     orders: set[int] = field(default_factory=set)
+    direct: dict[str, Payout] = field(default_factory=dict)
+    """Payouts that the quorum ordered out of the vault itself."""
+    migrations: dict[str, tuple[Migration, int]] = field(default_factory=dict)
+    """By network: where the vault moves, and when that was ordered."""
 
     def apply(self, entry: Entry) -> None:  # noqa: C901, PLR0915  one branch a kind of entry: a list, not a decision
         """Take the next entry."""
@@ -230,12 +246,26 @@ class Record:
                 )
             case Reanchor(lease_key=lease_key):
                 self.lease_key = lease_key
+            case DirectPayout():
+                self._direct(order)
+            case Migration():
+                self.migrations[order.network] = (order, body.at)
             case Decide():
                 person = self.merchants.setdefault(order.merchant, MerchantRecord())
                 person.decided[order.version] = (body.at, True)
             case _ as never:
                 assert_never(never)
         self.orders.add(order.number)
+
+    def _direct(self, order: DirectPayout) -> None:
+        """The vault pays it: the float never will, and the merchant has it no more."""
+        payout = read_intent(order.intent.encode())
+        if isinstance(payout, Payout):
+            payout_id = intent_id(order.intent.encode())
+            self.direct[payout_id] = payout
+            self.tombstones[payout_id] = DIRECT
+            self.numbers.setdefault(payout.merchant, set()).add(payout.number)
+            self._entitle(payout.merchant, payout.asset, -payout.lines_units - payout.fee_units)
 
     def _policy_taken(self, policy: Policy, at: int) -> None:
         before = self.usage.get(self.policies.taken[-1][0].hash, {}) if self.policies.taken else {}

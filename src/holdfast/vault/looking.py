@@ -209,8 +209,8 @@ class Eyes:
             raise EvidenceUnproved(f"transaction {body.transaction} pays other lines than merchants signed")
 
 
-def claim_of(evidence: Evidence, asset: str, found: Found) -> Claim:
-    """The claim on one asset, of what was proved."""
+def claim_of(evidence: Evidence, asset: str, found: Found, direct_units: int = 0) -> Claim:
+    """The claim on one asset, of what was proved. `direct_units`: what the vault paid for merchants, not for itself."""
     payouts = fees = returned = 0
     for body in evidence.mined:
         reserved = evidence.record.reservations[body.reservation].body
@@ -223,7 +223,8 @@ def claim_of(evidence: Evidence, asset: str, found: Found) -> Claim:
             fees += ordered.fee_units
             payouts += sum(line.units for at, line in enumerate(ordered.lines) if (payout, at) not in unpaid)
     is_coin = "/slip44:" in asset
-    return Claim(payouts, fees, returned, found.settled.get(asset, 0), found.vault_fees_units if is_coin else 0)
+    fees_of_vault = max(0, found.vault_fees_units - direct_units)
+    return Claim(payouts, fees, returned, found.settled.get(asset, 0), fees_of_vault if is_coin else 0)
 
 
 def entitled_units(record: Record, asset: str) -> int:

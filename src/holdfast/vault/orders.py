@@ -16,12 +16,15 @@ from holdfast.core.bitcoin import key_script
 from holdfast.core.descriptors import Branch, VaultDescriptor
 from holdfast.core.errors import BadInput
 from holdfast.core.evm_transactions import address_of as evm_address
+from holdfast.core.intents import Payout, read_intent
 from holdfast.core.networks import BitcoinNetwork, EvmNetwork, Network, network_by_id
 from holdfast.core.orders import (
     EVERYTHING,
     Decide,
+    DirectPayout,
     FloatKey,
     Genesis,
+    Migration,
     Order,
     Reanchor,
     RotateFloat,
@@ -126,10 +129,28 @@ def describe(order: Order) -> list[str]:
                 "what was signed after it can be paid a second time.",
                 _number(order.number),
             ]
+        case DirectPayout():
+            return [*_intent(order), _number(order.number)]
+        case Migration():
+            return [
+                f"The vault on {order.network} moves, not before {_time(order.not_before)}. Everything in it goes to",
+                f"           {order.address}",
+                "Compare this address with the new vault's, on its own officers' machines.",
+                _number(order.number),
+            ]
         case Decide():
             return [f"Of merchant {order.merchant}, certificate version {order.version} counts.", _number(order.number)]
         case _ as never:
             assert_never(never)
+
+
+def _intent(order: DirectPayout) -> list[str]:
+    """What the vault itself shall pay, line by line."""
+    payout = read_intent(order.intent.encode())
+    if not isinstance(payout, Payout):
+        return ["It is no payout: sign nothing."]
+    lines = [f"pays       {line.units} units to {line.destination}" for line in payout.lines]
+    return [f"The vault pays a payout of merchant {payout.merchant} directly, in {payout.asset}:", *lines]
 
 
 def _genesis(order: Genesis) -> list[str]:

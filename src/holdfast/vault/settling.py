@@ -68,6 +68,18 @@ class FeeUnreasonable(BadInput):
     code = "fee-unreasonable"
 
 
+class NotOrdered(Conflict):
+    """No order of the quorum in the journal says this, or its time has not come. Sign nothing; look at the orders."""
+
+    code = "not-ordered"
+
+
+class PaidAlready(Conflict):
+    """A draft for this payout was checked before, and is no longer open: it is paid. Sign no second one."""
+
+    code = "paid-already"
+
+
 class OpenDraft(msgspec.Struct, frozen=True):
     """A settlement that this officer's machine has checked, and that may be on its way."""
 
@@ -86,6 +98,8 @@ class Memory(msgspec.Struct):
     head: str = ""
     open: dict[str, OpenDraft] = {}
     """By asset."""
+    direct: dict[str, OpenDraft] = {}
+    """By payout: what the vault pays itself."""
 
     @property
     def seen(self) -> Head:
@@ -137,7 +151,8 @@ class Bench:
 
 async def claim_and_holdings(bench: Bench, asset: Asset, *, replaces: bool) -> tuple[Claim, Holdings]:
     """Both walls of a settlement. `replaces`: whether the open draft of the asset is going to be replaced."""
-    claim = claim_of(bench.evidence, asset.id, bench.found)
+    direct, waiting = await _direct_units(bench, asset)
+    claim = claim_of(bench.evidence, asset.id, bench.found, direct)
     opened = bench.memory.open.get(asset.id)
     in_flight = opened.units if opened is not None and not replaces and await is_open(bench, opened) else 0
     if isinstance(bench.eyes.network, BitcoinNetwork):
@@ -146,7 +161,18 @@ async def claim_and_holdings(bench: Bench, asset: Asset, *, replaces: bool) -> t
     else:
         vault, lying = await _evm_units(bench, asset)
     cap = min(policy.assets[asset.id].float_cap_units for policy in bench.policies)
-    return claim, Holdings(vault, entitled_units(bench.record, asset.id), lying, in_flight, cap)
+    return claim, Holdings(vault, entitled_units(bench.record, asset.id) + waiting, lying, in_flight, cap)
+
+
+async def _direct_units(bench: Bench, asset: Asset) -> tuple[int, int]:
+    """What the vault has paid directly, and what it has still to pay so: neither is the company's."""
+    paid = waiting = 0
+    for payout_id, payout in bench.record.direct.items():
+        if payout.asset == asset.id:
+            draft = bench.memory.direct.get(payout_id)
+            is_paid = draft is not None and not await is_open(bench, draft)
+            paid, waiting = paid + payout.lines_units * is_paid, waiting + payout.lines_units * (not is_paid)
+    return paid, waiting
 
 
 async def plan(bench: Bench, asset: Asset, units: int | None, fee_per_kvb: int) -> AnyDraft:
@@ -164,7 +190,27 @@ async def plan(bench: Bench, asset: Asset, units: int | None, fee_per_kvb: int) 
     most = min(wanted_units(claim, holdings, fee) if units is None else units, sum(one.units for one in coins) - fee)
     if most <= 0:
         raise NothingToSettle("; ".join(describe(claim, holdings, asset.decimals, asset.symbol)))
-    return psbt.draft_of(_spend(bench, _fewest(coins, most + fee), most, fee_per_kvb))
+    to_float = [VaultOutput(bench.record.floats[bench.eyes.network.id].address, most)]
+    return psbt.draft_of(_spend(bench, _fewest(coins, most + fee), to_float, fee_per_kvb))
+
+
+async def plan_direct_payout(bench: Bench, payout_id: str, fee_per_kvb: int) -> AnyDraft:
+    """A draft of what the quorum ordered out of the vault. Raises `NotOrdered`, `NothingToSettle`."""
+    payout = bench.record.direct.get(payout_id)
+    if payout is None:
+        raise NotOrdered(payout_id[:80])
+    if bench.safe_reads is not None:
+        if len(payout.lines) != 1:
+            raise NothingToSettle("a Safe pays one line at a time: have the merchant order them one by one")
+        token = COIN if "/slip44:" in payout.asset else checksum(bytes.fromhex(payout.asset.rpartition("0x")[2]))
+        payment = safe.SafePayment(token, payout.lines[0].destination, payout.lines[0].units)
+        return safe.draft_of(bench.vault.safe, payment, await bench.safe_reads.nonce())
+    coins = sorted(bench.found.coins.values(), key=lambda coin: (-coin.units, coin.outpoint))[:INPUTS_MAX]
+    fee = -(-_size(bench, len(coins)) * fee_per_kvb // 1000)
+    if sum(coin.units for coin in coins) < payout.lines_units + fee:
+        raise NothingToSettle("the vault's largest coins do not reach: consolidate first")
+    lines = [VaultOutput(line.destination, line.units) for line in payout.lines]
+    return psbt.draft_of(_spend(bench, _fewest(coins, payout.lines_units + fee), lines, fee_per_kvb))
 
 
 def plan_consolidation(bench: Bench, fee_per_kvb: int) -> AnyDraft:
@@ -172,7 +218,31 @@ def plan_consolidation(bench: Bench, fee_per_kvb: int) -> AnyDraft:
     coins = sorted(bench.found.coins.values(), key=lambda coin: (coin.units, coin.outpoint))[:INPUTS_MAX]
     if len(coins) < 2 or not isinstance(bench.eyes.network, BitcoinNetwork):
         raise NothingToSettle("the vault has fewer than two coins")
-    return psbt.draft_of(_spend(bench, coins, 0, fee_per_kvb))
+    return psbt.draft_of(_spend(bench, coins, [], fee_per_kvb))
+
+
+async def plan_migration(bench: Bench, asset: Asset, fee_per_kvb: int) -> AnyDraft:
+    """A draft that moves the vault's largest coins, or all of an asset, to the vault that was ordered.
+
+    Raises `NotOrdered`, `NothingToSettle`.
+    """
+    order, _ = bench.record.migrations.get(bench.eyes.network.id, (None, 0))
+    if order is None:
+        raise NotOrdered(bench.eyes.network.id)
+    if bench.safe_reads is not None:
+        held = await bench.eyes.outflow.holding(Wanted(frozenset({bench.vault.safe.address}), bench.eyes.tokens))
+        token = COIN if asset.id == bench.eyes.network.coin.id else _contract(asset)
+        units = held.units.get((bench.vault.safe.address, asset.id), 0)
+        if not units:
+            raise NothingToSettle("the Safe holds nothing of it: flush first")
+        return safe.draft_of(
+            bench.vault.safe, safe.SafePayment(token, order.address, units), await bench.safe_reads.nonce()
+        )
+    coins = sorted(bench.found.coins.values(), key=lambda coin: (-coin.units, coin.outpoint))[:INPUTS_MAX]
+    units = sum(coin.units for coin in coins) - -(-_size(bench, len(coins)) * fee_per_kvb // 1000)
+    if units <= 0:
+        raise NothingToSettle("the vault is empty")
+    return psbt.draft_of(_spend(bench, coins, [VaultOutput(order.address, units)], fee_per_kvb))
 
 
 async def check_settlement(bench: Bench, asset: Asset, draft: AnyDraft) -> Check:
@@ -190,9 +260,8 @@ async def check_settlement(bench: Bench, asset: Asset, draft: AnyDraft) -> Check
     claim, holdings = await claim_and_holdings(bench, asset, replaces=conflicts)
     refuse_settlement(units, fee, claim, holdings)
     bench.memory.open[asset.id] = opened
-    lines = (*drafts.describe(draft, bench.vault), *describe(claim, holdings, asset.decimals, asset.symbol))
-    shown = [line for line in lines if not line.startswith("signed by")]
-    return Check(CheckKind.SETTLEMENT, bench.eyes.network.id, asset.id, Digest(draft.digest), tuple(shown))
+    table = describe(claim, holdings, asset.decimals, asset.symbol)
+    return _checked(bench, CheckKind.SETTLEMENT, asset.id, draft, table)
 
 
 def check_consolidation(bench: Bench, draft: AnyDraft) -> Check:
@@ -203,9 +272,64 @@ def check_consolidation(bench: Bench, draft: AnyDraft) -> Check:
     if any(output.place is None for output in draft.spend.outputs):
         raise DestinationForbidden("an output is not the vault's own")
     _require_fee(bench, draft.spend.fee_units)
-    lines = [line for line in drafts.describe(draft, bench.vault) if not line.startswith("signed by")]
-    coin = bench.eyes.network.coin.id
-    return Check(CheckKind.CONSOLIDATION, bench.eyes.network.id, coin, Digest(draft.digest), tuple(lines))
+    return _checked(bench, CheckKind.CONSOLIDATION, bench.eyes.network.coin.id, draft, [])
+
+
+async def check_direct_payout(bench: Bench, payout_id: str, draft: AnyDraft) -> Check:
+    """Whether this draft pays exactly what the quorum ordered out of the vault, and no other draft has.
+
+    Raises `NotOrdered`, `DestinationForbidden`, `InputUnproved`, `FeeUnreasonable`, `PaidAlready`, `DraftOpen`.
+    """
+    payout = bench.record.direct.get(payout_id)
+    if payout is None or payout.network != bench.eyes.network.id:
+        raise NotOrdered(payout_id[:80])
+    before = bench.memory.direct.get(payout_id)
+    if before is not None and not await is_open(bench, before):
+        raise PaidAlready(before.digest)
+    paid, opened = _outputs(bench, payout.asset, draft)
+    if sorted(paid) != sorted((line.destination, line.units) for line in payout.lines):
+        raise DestinationForbidden(", ".join(address for address, _ in paid) or "nothing is paid")
+    if before is not None and not _conflict(before, opened):
+        raise DraftOpen(before.digest)
+    bench.memory.direct[payout_id] = opened
+    return _checked(
+        bench, CheckKind.DIRECT_PAYOUT, payout.asset, draft, [f"ordered by {payout.merchant} and the quorum"]
+    )
+
+
+def check_migration(bench: Bench, asset: Asset, draft: AnyDraft, now: int) -> Check:
+    """Whether this draft moves money to the vault that the quorum named, after its delay, and to nobody else.
+
+    Raises `NotOrdered`, `DestinationForbidden`, `InputUnproved`, `FeeUnreasonable`.
+    """
+    order, at = bench.record.migrations.get(bench.eyes.network.id, (None, 0))
+    delay = max(policy.delays.loosening_seconds for policy in bench.policies)
+    if order is None or now < max(order.not_before, at + delay):
+        raise NotOrdered(bench.eyes.network.id)
+    paid, _ = _outputs(bench, asset.id, draft)
+    if [address for address, _ in paid] != [order.address]:
+        raise DestinationForbidden(", ".join(address for address, _ in paid) or "nothing is paid")
+    return _checked(bench, CheckKind.MIGRATION, asset.id, draft, [f"migration order {order.number}"])
+
+
+def _outputs(bench: Bench, asset: str, draft: AnyDraft) -> tuple[list[tuple[str, int]], OpenDraft]:
+    """What a draft pays to others than the vault itself."""
+    if isinstance(draft, psbt.Draft):
+        _require_inputs(bench, draft.spend)
+        _require_fee(bench, draft.spend.fee_units)
+        paid = [(output.address, output.units) for output in draft.spend.outputs if output.place is None]
+        inputs = tuple(f"{one.txid}:{one.vout}" for one in draft.spend.inputs)
+        return paid, OpenDraft(draft.digest, sum(units for _, units in paid), inputs, None)
+    payment = draft.payment
+    token = COIN if "/slip44:" in asset else checksum(bytes.fromhex(asset.rpartition("/erc20:")[2].removeprefix("0x")))
+    if payment.token != token:
+        raise DestinationForbidden(f"{payment.token} is another asset")
+    return [(payment.to, payment.units)], OpenDraft(draft.digest, payment.units, (), int(draft.transaction.nonce))
+
+
+def _checked(bench: Bench, kind: CheckKind, asset: str, draft: AnyDraft, why: Sequence[str]) -> Check:
+    shown = [line for line in drafts.describe(draft, bench.vault) if not line.startswith("signed by")]
+    return Check(kind, bench.eyes.network.id, asset, Digest(draft.digest), (*shown, *why))
 
 
 async def is_open(bench: Bench, draft: OpenDraft) -> bool:
@@ -283,15 +407,15 @@ def _fewest(coins: Sequence[Coin], units: int) -> list[Coin]:
     return chosen
 
 
-def _spend(bench: Bench, coins: Sequence[Coin], units: int, fee_per_kvb: int) -> VaultSpend:
-    """The transaction: units to the float (none: a consolidation), the rest to the vault's next change address."""
+def _spend(bench: Bench, coins: Sequence[Coin], paid: Sequence[VaultOutput], fee_per_kvb: int) -> VaultSpend:
+    """The transaction: what is paid (nothing: a consolidation), the rest to the vault's next change address."""
     network, descriptor = bench.eyes.network, bench.eyes.descriptor
     assert isinstance(network, BitcoinNetwork)  # noqa: S101  the callers have asked
     place = Place(Branch.CHANGE, bench.found.change_used)
     own = VaultDescriptor.parse(descriptor).address(place.index, network, place.branch)
-    fee = -(-_size(bench, len(coins)) * fee_per_kvb // 1000)
-    rest = sum(coin.units for coin in coins) - units - fee
-    outputs = [VaultOutput(bench.record.floats[network.id].address, units)] if units else []
+    fee = -(-_size(bench, len(coins), len(paid) + 1) * fee_per_kvb // 1000)
+    rest = sum(coin.units for coin in coins) - sum(one.units for one in paid) - fee
+    outputs = list(paid)
     if rest > max(network.coin_dust_units, 1_000):
         outputs.append(VaultOutput(own, rest, place))
     inputs = []
@@ -301,8 +425,8 @@ def _spend(bench: Bench, coins: Sequence[Coin], units: int, fee_per_kvb: int) ->
     return VaultSpend(network, descriptor, tuple(inputs), tuple(outputs))
 
 
-def _size(bench: Bench, inputs: int) -> int:
-    return vbytes(VaultDescriptor.parse(bench.eyes.descriptor), inputs, [bytes(34), bytes(34)])
+def _size(bench: Bench, inputs: int, outputs: int = 2) -> int:
+    return vbytes(VaultDescriptor.parse(bench.eyes.descriptor), inputs, [bytes(34)] * outputs)
 
 
 async def _evm_units(bench: Bench, asset: Asset) -> tuple[int, int]:

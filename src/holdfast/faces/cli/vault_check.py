@@ -7,18 +7,21 @@ it at one go where everything lies on one machine: for chains of one's own, and 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, assert_never
 
 import typer
 
 from holdfast.faces.cli.passphrases import PassphraseFile
 from holdfast.faces.cli.terminal import JsonOption, emit, say
+from holdfast.vault.checks import CheckKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from holdfast.core.journal import StoredEntry
+    from holdfast.core.money import Asset
     from holdfast.vault.checking import CheckingSettings
     from holdfast.vault.checks import Check
     from holdfast.vault.drafts import AnyDraft
@@ -46,10 +49,11 @@ def check(  # noqa: PLR0913  one option of the command line each
         int | None, typer.Option(min=1, help="Smallest units; default: as much as may be settled.")
     ] = None,
     draft: Annotated[Path | None, typer.Option(help="Another officer's draft to check, instead of a new one.")] = None,
-    consolidate: Annotated[bool, typer.Option("--consolidate", help="Make one coin of the vault's smallest.")] = False,
+    direct: Annotated[str | None, typer.Option(metavar="ID", help="A payout that the quorum ordered directly.")] = None,
+    kind: Annotated[CheckKind, typer.Option(help="Which of the vault's four ways out.")] = (CheckKind.SETTLEMENT),
     config: CheckingConfig = Path("checking.toml"),
 ) -> None:
-    """Check a settlement on this machine's own nodes: show what is paid, to whom and why, and write draft and check.
+    """Check a spend of the vault on this machine's own nodes: show what is paid, to whom and why, and write draft and check.
 
     Example: `holdfast vault check bip122:12a7…/slip44:2 --evidence evidence.json --out settlement`
     """
@@ -59,7 +63,8 @@ def check(  # noqa: PLR0913  one option of the command line each
     settings = load(config)
     entries = _entries(evidence)
     given = draft.read_bytes() if draft is not None else None
-    made, checked = asyncio.run(_check(settings, asset, entries, (units, given), consolidate=consolidate))
+    wish = Wish(CheckKind.DIRECT_PAYOUT if direct else kind, units, given, direct or "")
+    made, checked = asyncio.run(_check(settings, asset, entries, wish))
     out.mkdir(parents=True)
     (out / f"draft.{'psbt' if asset.startswith('bip122') else 'safe.json'}").write_bytes(drafts.write(made))
     (out / "check.json").write_bytes(checked.document())
@@ -88,7 +93,7 @@ def settle(  # noqa: PLR0913  one option of the command line each
     from holdfast.vault.checking import load
 
     settings = load(config)
-    made, checked = asyncio.run(_check(settings, asset, _entries(evidence), (None, None), consolidate=False))
+    made, checked = asyncio.run(_check(settings, asset, _entries(evidence), Wish(CheckKind.SETTLEMENT)))
     say("\n".join(checked.lines))
     for path in keystore:
         made = drafts.sign(made, read_officer(path, passphrase_file), checked)
@@ -99,34 +104,70 @@ def settle(  # noqa: PLR0913  one option of the command line each
     emit(facts, facts["transaction"], as_json=as_json)
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be checked."""
+
+    kind: CheckKind
+    units: int | None = None
+    draft: bytes | None = None
+    """Another officer's; None: a new one is made."""
+    payout: str = ""
+
+
 async def _check(
-    settings: CheckingSettings,
-    asset: str,
-    entries: Sequence[StoredEntry],
-    wanted: tuple[int | None, bytes | None],
-    *,
-    consolidate: bool,
+    settings: CheckingSettings, asset: str, entries: Sequence[StoredEntry], wish: Wish
 ) -> tuple[AnyDraft, Check]:
     """The draft, made or given, and the check of it; remembered."""
     from holdfast.runtime.clock import SYSTEM_CLOCK
     from holdfast.vault import drafts, settling
     from holdfast.vault.checking import open_bench
 
-    units, given = wanted
     memory, now = settling.read_memory(settings.memory_file), int(SYSTEM_CLOCK.now().timestamp())
     async with open_bench(settings, asset, entries, memory, now) as (bench, listed):
-        if given is not None:
-            made = drafts.read(given, bench.vault)
-        elif consolidate:
-            made = settling.plan_consolidation(bench, await _fee_rate(bench))
+        if wish.draft is not None:
+            made = drafts.read(wish.draft, bench.vault)
         else:
-            made = await settling.plan(bench, listed, units, await _fee_rate(bench))
-        if consolidate:
-            checked = settling.check_consolidation(bench, made)
-        else:
-            checked = await settling.check_settlement(bench, listed, made)
+            made = await _plan(bench, listed, wish)
+        checked = await _judge(bench, listed, made, wish)
     settling.write_memory(settings.memory_file, memory)
     return made, checked
+
+
+async def _judge(bench: Bench, asset: Asset, draft: AnyDraft, wish: Wish) -> Check:
+    """The check by the one checker of this kind."""
+    from holdfast.runtime.clock import SYSTEM_CLOCK
+    from holdfast.vault import settling
+
+    match wish.kind:
+        case CheckKind.SETTLEMENT:
+            return await settling.check_settlement(bench, asset, draft)
+        case CheckKind.CONSOLIDATION:
+            return settling.check_consolidation(bench, draft)
+        case CheckKind.DIRECT_PAYOUT:
+            return await settling.check_direct_payout(bench, wish.payout, draft)
+        case CheckKind.MIGRATION:
+            return settling.check_migration(bench, asset, draft, int(SYSTEM_CLOCK.now().timestamp()))
+        case _ as never:
+            assert_never(never)
+
+
+async def _plan(bench: Bench, asset: Asset, wish: Wish) -> AnyDraft:
+    """A new draft of that kind."""
+    from holdfast.vault import settling
+
+    rate = await _fee_rate(bench)
+    match wish.kind:
+        case CheckKind.SETTLEMENT:
+            return await settling.plan(bench, asset, wish.units, rate)
+        case CheckKind.CONSOLIDATION:
+            return settling.plan_consolidation(bench, rate)
+        case CheckKind.DIRECT_PAYOUT:
+            return await settling.plan_direct_payout(bench, wish.payout, rate)
+        case CheckKind.MIGRATION:
+            return await settling.plan_migration(bench, asset, rate)
+        case _ as never:
+            assert_never(never)
 
 
 async def _fee_rate(bench: Bench) -> int:

@@ -150,6 +150,47 @@ def decide(
     _make(Decide(merchant, version, number or _now()), out)
 
 
+@app.command("direct-payout")
+def direct_payout(
+    intent: Annotated[Path, typer.Argument(help="The merchant's signed intent: document and signature, as JSON.")],
+    *,
+    number: Number = None,
+    out: OutFile,
+) -> None:
+    """Make the order that the vault itself pays an intent: a sum above the float, or while the float is gone.
+
+    Example: `holdfast vault order direct-payout intent.json --out direct.json`
+    """
+    import msgspec
+
+    from holdfast.core.intents import SignedIntent
+    from holdfast.core.orders import DirectPayout
+
+    try:
+        signed = msgspec.json.decode(_bytes(intent), type=SignedIntent)
+    except msgspec.DecodeError as error:
+        raise typer.BadParameter(f"{intent}: {error}") from None
+    _make(DirectPayout(signed.document, signed.signature, number or _now()), out)
+
+
+@app.command("migration")
+def migration(
+    network: Annotated[str, typer.Argument(help="The network's CAIP-2 id.")],
+    address: Annotated[str, typer.Argument(help="Where everything goes: the new vault's own address, or its Safe.")],
+    *,
+    days: Annotated[int, typer.Option(min=0, help="How long from now it waits at the least.")] = 7,
+    number: Number = None,
+    out: OutFile,
+) -> None:
+    """Make the order that moves a network's vault. It waits, at the least as long as what loosens the policy.
+
+    Example: `holdfast vault order migration eip155:1 0x5aAe… --days 7 --out migration.json`
+    """
+    from holdfast.core.orders import Migration
+
+    _make(Migration(network, address, _now() + days * 86_400, number or _now()), out)
+
+
 @app.command("show")
 def show(
     file: OrderFile,
