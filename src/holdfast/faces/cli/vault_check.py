@@ -53,7 +53,7 @@ def check(  # noqa: PLR0913  one option of the command line each
     kind: Annotated[CheckKind, typer.Option(help="Which of the vault's four ways out.")] = (CheckKind.SETTLEMENT),
     config: CheckingConfig = Path("checking.toml"),
 ) -> None:
-    """Check a spend of the vault on this machine's own nodes: show what is paid, to whom and why, and write draft and check.
+    """Check a spend of the vault on this machine's own nodes; show what is paid, to whom, why; write draft and check.
 
     Example: `holdfast vault check bip122:12a7…/slip44:2 --evidence evidence.json --out settlement`
     """
