@@ -1,0 +1,128 @@
+"""Coin selection: whatever the coins and payments, what is built pays exactly that and costs what was asked."""
+
+from itertools import combinations
+
+from hypothesis import given, settings, strategies as st
+
+from holdfast.core.bitcoin import Output, Transaction, vbytes
+from holdfast.signer.coins import (
+    CHAIN_MAX,
+    INPUTS_MAX,
+    Frame,
+    NotEnough,
+    Selection,
+    Utxo,
+    everything_to,
+    replacement,
+    select,
+)
+
+OWN = b"\x00\x14" + b"\x01" * 20
+VAULT = b"\x00\x20" + b"\x02" * 32
+coins = st.lists(
+    st.builds(Utxo, st.integers(1, 10**9).map(lambda n: f"{n:064x}:0"), st.integers(1, 10**9), st.integers(0, 25)),
+    max_size=30,
+    unique_by=lambda coin: coin.outpoint,
+)
+payments = st.lists(
+    st.builds(
+        Output, st.binary(min_size=20, max_size=20).map(lambda key: b"\x00\x14" + key), st.integers(1_000, 10**8)
+    ),
+    min_size=1,
+    max_size=20,
+)
+frames = st.builds(Frame, st.just(OWN), st.just(value=True), st.integers(1_000, 200_000))
+
+
+def check(made: Selection, paid: list[Output], frame: Frame) -> None:
+    outputs = list(made.transaction.outputs)
+    if made.change_index is not None:
+        change = outputs.pop(made.change_index)
+        assert (change.script, change.units) == (OWN, made.change_units)
+        assert not frame.is_dust(change)
+    assert sorted(outputs, key=repr) == sorted(paid, key=repr)
+    spent = sum(coin.units for coin in made.spent)
+    assert spent == sum(one.units for one in made.transaction.outputs) + made.fee_units
+    assert {one.outpoint for one in made.transaction.inputs} == {coin.outpoint for coin in made.spent}
+    assert len(made.spent) <= INPUTS_MAX
+    assert all(coin.depth < CHAIN_MAX for coin in made.spent)
+    asked = frame.fee_units(vbytes(made.transaction, is_segwit=True))
+    assert made.fee_units >= asked
+    # More than asked only where the rest is not worth a coin of its own: it costs more to make and spend, or is dust.
+    spare = 0 if made.change_index is not None else frame.fee_units(31) + frame.input_fee_units + 10_000
+    assert made.fee_units - asked <= spare
+
+
+@given(coins, payments, frames)
+def test_a_selection_pays_exactly_what_was_asked_at_the_rate_that_was_asked(
+    have: list[Utxo], paid: list[Output], frame: Frame
+) -> None:
+    made = select(have, paid, frame)
+    if isinstance(made, Selection):
+        check(made, paid, frame)
+        assert made == select(list(reversed(have)), paid, frame)  # nothing is left to chance
+
+
+@settings(max_examples=60)
+@given(st.lists(st.integers(5_000, 10**7), min_size=1, max_size=6), st.integers(10_000, 10**7), frames)
+def test_it_is_not_enough_only_when_no_choice_of_coins_is(values: list[int], units: int, frame: Frame) -> None:
+    have = [Utxo(f"{number:064x}:0", value) for number, value in enumerate(values)]
+    paid = [Output(VAULT, units)]
+    possible = any(
+        sum(coin.units for coin in chosen) >= units + frame.fee_units(vbytes(_bare(chosen, paid), is_segwit=True))
+        for size in range(1, len(have) + 1)
+        for chosen in combinations(have, size)
+    )
+    assert isinstance(select(have, paid, frame), Selection) == possible
+
+
+def _bare(chosen: tuple[Utxo, ...], paid: list[Output]) -> Transaction:
+    from holdfast.core.bitcoin import Input
+
+    return Transaction(tuple(Input(coin.outpoint) for coin in chosen), tuple(paid))
+
+
+def test_coins_that_fit_exactly_leave_no_change() -> None:
+    frame = Frame(OWN, is_segwit=True, fee_per_kvb=10_000)
+    exact = 50_000 + frame.fee_units(vbytes(_bare((Utxo("ab" * 32 + ":0", 0),), [Output(VAULT, 1)]), is_segwit=True))
+    have = [Utxo("ab" * 32 + ":0", exact), Utxo("cd" * 32 + ":0", 900_000)]
+    made = select(have, [Output(VAULT, 50_000)], frame)
+    assert isinstance(made, Selection)
+    assert (made.change_index, [coin.units for coin in made.spent]) == (None, [exact])
+
+
+def test_final_coins_are_spent_before_change_that_waits_for_a_block() -> None:
+    frame = Frame(OWN, is_segwit=True, fee_per_kvb=1_000)
+    have = [Utxo("ab" * 32 + ":0", 10**9, depth=1), Utxo("cd" * 32 + ":0", 10**6)]
+    made = select(have, [Output(VAULT, 10**5)], frame)
+    assert isinstance(made, Selection)
+    assert [coin.depth for coin in made.spent] == [0]
+    deep = select([Utxo("ab" * 32 + ":0", 10**9, depth=CHAIN_MAX)], [Output(VAULT, 10**5)], frame)
+    assert isinstance(deep, NotEnough)
+
+
+@given(coins, payments, frames, st.integers(2, 20))
+def test_a_replacement_keeps_every_coin_and_payment_and_pays_enough_more(
+    have: list[Utxo], paid: list[Output], frame: Frame, times: int
+) -> None:
+    made = select(have, paid, frame)
+    if not isinstance(made, Selection):
+        return
+    dearer = Frame(OWN, is_segwit=True, fee_per_kvb=frame.fee_per_kvb * times)
+    again = replacement(made.spent, made.transaction, made.change_index, made.fee_units, dearer)
+    if again is None:
+        return
+    assert {one.outpoint for one in again.transaction.inputs} == {one.outpoint for one in made.transaction.inputs}
+    outputs = [one for place, one in enumerate(again.transaction.outputs) if place != again.change_index]
+    assert sorted(outputs, key=repr) == sorted(paid, key=repr)
+    assert again.fee_units >= made.fee_units + vbytes(again.transaction, is_segwit=True)  # BIP 125, rules 3 and 4
+
+
+@given(coins, frames)
+def test_everything_goes_to_one_place_less_the_fee(have: list[Utxo], frame: Frame) -> None:
+    made = everything_to(have, VAULT, frame)
+    if isinstance(made, Selection):
+        [output] = made.transaction.outputs
+        assert output.script == VAULT
+        assert output.units + made.fee_units == sum(coin.units for coin in made.spent)
+        assert made.fee_units == frame.fee_units(vbytes(made.transaction, is_segwit=True))
