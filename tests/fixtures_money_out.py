@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -34,6 +35,7 @@ from holdfast.faces.cli import set_up
 from holdfast.faces.cli.local_setup import LOCALNET_DIR, Localnet, read_localnet
 from holdfast.faces.cli.localnet import prepare
 from holdfast.faces.cli.serve import ZoneName, argv_of
+from holdfast.runtime.supervise import die_with_parent
 from holdfast.vault import keystore
 
 LTC, EVM = known_network("litecoin-regtest"), known_network("anvil")
@@ -57,8 +59,9 @@ class Zone:
             while True:
                 with self._log.open("ab") as log:
                     self._process = subprocess.Popen(  # noqa: ASYNC220, S603  returns at once; our own command
-                        self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-                    )
+                        self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                        preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGKILL),  # noqa: PLW1509  no thread holds a lock
+                    )  # fmt: skip
                 self.starts += 1
                 while self._process.poll() is None:  # noqa: ASYNC110  a process that ends sets no event
                     await asyncio.sleep(0.01)

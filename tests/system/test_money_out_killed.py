@@ -51,6 +51,8 @@ PAYOUTS_MIN = 60
 """Enough to reach every limit, however few the kills."""
 # Burst and per day, in whole coins: what the load orders is more, so that it waits for the limits all the time.
 BUCKETS = {"rLTC": ("0.04", "864"), "ETH": ("0.002", "43.2")}
+WAIT_SECONDS = 90
+"""For the last payouts, once nobody dies any more."""
 SLACK_MS = 2_000
 """Limits refill by whole seconds."""
 
@@ -180,8 +182,9 @@ async def torture(directory: Path) -> None:
                     tasks.create_task(load.order(network))
                 tasks.create_task(load.look())
                 await kill_at_named_moments(made)
-                while len(load.done) < PAYOUTS_MIN:  # noqa: ASYNC110  `look` fills it
-                    await asyncio.sleep(0.2)
+                async with asyncio.timeout(WAIT_SECONDS):
+                    while len(load.done) < PAYOUTS_MIN:  # noqa: ASYNC110  `look` fills it
+                        await asyncio.sleep(0.2)
                 load.stopping.set()
             say(dict(made.killed))
             await everything_arrived(load)
@@ -203,7 +206,7 @@ async def torture(directory: Path) -> None:
 async def everything_arrived(load: Load) -> None:
     """Every payout that was acknowledged ends confirmed."""
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(WAIT_SECONDS):
             while any(load.open.values()):
                 for network in load.open:
                     for name in list(load.open[network]):
