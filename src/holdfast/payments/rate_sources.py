@@ -27,6 +27,7 @@ from holdfast.payments.rates import (
 from holdfast.runtime.clock import Clock
 from holdfast.runtime.settings import RatesSettings
 
+DEPTH_MAX = 64
 TIMEOUT_SECONDS = 6
 ANSWER_BYTES_MAX = 65_536
 COINGECKO_IDS = {
@@ -146,6 +147,8 @@ class HttpSource:
         return body
 
     def _read(self, body: bytes, symbol: str, currency: str) -> int | None:
+        if _depth(body) > DEPTH_MAX:
+            raise RateSourceFailed(f"{self.name}: its answer is nested more than {DEPTH_MAX} deep")
         try:
             answer = json.loads(body, parse_float=str, parse_int=str, parse_constant=str)
             found = self._adapter.find(answer, symbol, currency)
@@ -157,6 +160,18 @@ class HttpSource:
             return parse_price(str(found))
         except RateMalformed as error:
             raise RateSourceFailed(f"{self.name}: {error.detail}") from None
+
+
+def _depth(body: bytes) -> int:
+    """How deep brackets are nested, those in strings counted too: a parser that recurses must not find out itself."""
+    level = deepest = 0
+    for byte in body:
+        if byte in b"[{":
+            level += 1
+            deepest = max(deepest, level)
+        elif byte in b"]}":
+            level -= 1
+    return deepest
 
 
 @asynccontextmanager
