@@ -1,14 +1,18 @@
-"""Transactions of the Bitcoin family: a published vector of BIP 143, and embit as the second opinion on the rest."""
+"""Transactions of the Bitcoin family: a published vector of BIP 143; embit and a real node as second opinions."""
 
 import hashlib
 import secrets
 
+import msgspec
 import pytest
 from coincurve import PrivateKey
 from embit import ec, script
 from embit.transaction import SIGHASH, Transaction as EmbitTransaction, TransactionInput, TransactionOutput
 from hypothesis import given, strategies as st
 
+from holdfast.chains.bitcoin_scripts import address_of
+from holdfast.chains.localnet import RegtestNode
+from holdfast.core import bitcoin
 from holdfast.core.bitcoin import (
     BitcoinBytesMalformed,
     Input,
@@ -67,6 +71,15 @@ def test_any_other_bytes_are_refused_by_name(transaction: Transaction, data: st.
             read_unsigned(bad)
 
 
+@given(st.binary(max_size=400), st.binary(max_size=12))
+def test_bytes_from_anywhere_are_read_exactly_or_refused_by_name(body: bytes, tail: bytes) -> None:
+    for data in (body, b"\2\0\0\0\1" + body + bytes(4), b"\2\0\0\0\0" + tail + b"\xff" * 8):
+        try:
+            assert unsigned(read_unsigned(data)) == data
+        except BitcoinBytesMalformed:
+            continue
+
+
 @given(transactions)
 def test_what_is_signed_is_what_embit_signs(transaction: Transaction) -> None:
     point = PrivateKey(b"\7" * 32).public_key.format()
@@ -80,18 +93,86 @@ def test_what_is_signed_is_what_embit_signs(transaction: Transaction) -> None:
         assert digest == other.sighash_legacy(place, code, SIGHASH.ALL)
 
 
-def test_the_digest_of_bip_143s_native_p2wpkh_example() -> None:
-    """The parts of the published example that this module makes: hashes of outpoints, sequences and outputs."""
-    raw = bytes.fromhex(
-        "0100000002fff7f7881a8099afa6940d42d1e7f6362bec38171ea3edf433541db4e4ad969f0000000000eeffffffef51e1b804cc89d182d2"
-        "79655c3aa89e815b1b309fe287d9b2b55d57b90ec68a0100000000ffffffff02202cb206000000001976a9148280b37df378db99f66f85c9"
-        "5a783a76ac7a6d5988ac9093510d000000001976a9143bde42dbee7e4dbe6a21b2d50ce2f0167faa815988ac11000000"
+def test_what_is_hashed_is_what_bip_143_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The native P2WPKH example. Its version is 1 and it has a lock time, ours never: those eight bytes are put in."""
+    hashed: list[bytes] = []
+
+    def hash256(data: bytes) -> bytes:
+        hashed.append(data)
+        return hashlib.sha256(hashlib.sha256(data).digest()).digest()
+
+    monkeypatch.setattr(bitcoin, "_hash256", hash256)
+    transaction = Transaction(
+        (
+            Input("9f96ade4b41d5433f4eda31e1738ec2b36f6e7d1420d94a6af99801a88f7f7ff:0", 0xFFFFFFEE),
+            Input("8ac60eb9575db5b2d987e29f301b5b819ea83a5c6579d282d189cc04b8e151ef:1", 0xFFFFFFFF),
+        ),
+        (
+            Output(bytes.fromhex("76a9148280b37df378db99f66f85c95a783a76ac7a6d5988ac"), 112_340_000),
+            Output(bytes.fromhex("76a9143bde42dbee7e4dbe6a21b2d50ce2f0167faa815988ac"), 223_450_000),
+        ),
     )
-    parsed = EmbitTransaction.parse(raw)
-    code = script.Script(bytes.fromhex("76a9141d0f172a0ecb48aee1be1f2687d2963ae33f71a188ac"))
-    published = "c37af31116d1b27caf68aae9e3ac82f1477929014d5b917657d0eb49478cb670"
-    assert parsed.sighash_segwit(1, code, 600_000_000, SIGHASH.ALL).hex() == published
-    # The example has version 1 and a lock time, ours never do; so the second opinion itself is held against it here.
+    spent = bytes.fromhex("00141d0f172a0ecb48aee1be1f2687d2963ae33f71a1")
+    digests(transaction, spent, [625_000_000, 600_000_000])
+    preimage = hashed[-1]
+    published = bytes.fromhex(
+        "0100000096b827c8483d4e9b96712b6713a7b68d6e8003a781feba36c31143470b4efd3752b0a642eea2fb7ae638c36f6252b6750293dbe57"
+        "4a806984b8e4d8548339a3bef51e1b804cc89d182d279655c3aa89e815b1b309fe287d9b2b55d57b90ec68a010000001976a9141d0f172a0e"
+        "cb48aee1be1f2687d2963ae33f71a188ac0046c32300000000ffffffff863ef3e1a92afbfdb97f31ad0fc7683ee943e9abcf2501590ff8f65"
+        "51f47e5e51100000001000000"
+    )
+    assert (1).to_bytes(4, "little") + preimage[4:-8] + (17).to_bytes(4, "little") + preimage[-4:] == published
+    assert (preimage[:4], preimage[-8:-4]) == ((2).to_bytes(4, "little"), bytes(4))
+    assert hash256(published).hex() == "c37af31116d1b27caf68aae9e3ac82f1477929014d5b917657d0eb49478cb670"
+
+
+class Decoded(msgspec.Struct):
+    txid: str
+    vsize: int
+    weight: int
+    version: int
+    locktime: int
+
+
+class Verdict(msgspec.Struct):
+    txid: str
+    allowed: bool
+    reason: str = msgspec.field(name="reject-reason", default="")
+
+
+@pytest.mark.node
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize("is_segwit", [True, False])
+async def test_litecoind_reads_the_same_and_would_take_it(litecoin: RegtestNode, *, is_segwit: bool) -> None:
+    network = litecoin.network
+    key = PrivateKey(secrets.token_bytes(32))
+    point = key.public_key.format()
+    own = key_script(point, is_segwit=is_segwit)
+    address = address_of(network, own)
+    coins = {}
+    for units in (3_000_000, 5_000_000):
+        name = await litecoin.send(address, units)
+        raw = EmbitTransaction.parse(bytes.fromhex(await litecoin._rpc.call(str, "getrawtransaction", name)))
+        [place] = [number for number, one in enumerate(raw.vout) if one.script_pubkey.data == own]
+        coins[f"{name}:{place}"] = units
+    await litecoin.mine(1)
+    made = sorted_transaction(
+        Transaction(
+            tuple(Input(outpoint) for outpoint in coins),
+            (Output(own, 6_000_000), *(Output(b"\x00\x14" + bytes([n]) * 20, 10_000 + n) for n in range(150))),
+        )
+    )
+    hashes = digests(made, own, [coins[one.outpoint] for one in made.inputs])
+    signatures = [der(key.sign_recoverable(each, hasher=None)[:64]) for each in hashes]
+    signed = assemble(made, point, signatures, is_segwit=is_segwit)
+    decoded = await litecoin._rpc.call(Decoded, "decoderawtransaction", signed.raw.hex())
+    assert (decoded.txid, decoded.version, decoded.locktime) == (signed.txid, 2, 0)
+    assert 0 <= vbytes(made, is_segwit=is_segwit) - decoded.vsize <= 2 * len(coins)
+    [tested] = await litecoin._rpc.call(list[Verdict], "testmempoolaccept", [signed.raw.hex()])
+    assert tested == Verdict(signed.txid, allowed=True)
+    other = assemble(made, point, signatures[::-1], is_segwit=is_segwit)
+    [refused] = await litecoin._rpc.call(list[Verdict], "testmempoolaccept", [other.raw.hex()])
+    assert not refused.allowed
 
 
 @given(st.binary(min_size=32, max_size=32))
