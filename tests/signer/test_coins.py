@@ -2,9 +2,11 @@
 
 from itertools import combinations
 
-from hypothesis import given, settings, strategies as st
+import pytest
+from hypothesis import assume, given, settings, strategies as st
 
-from holdfast.core.bitcoin import Output, Transaction, vbytes
+from holdfast.core.bitcoin import Input, Output, Transaction, output_vbytes, vbytes
+from holdfast.signer import coins as coins_room
 from holdfast.signer.coins import (
     CHAIN_MAX,
     INPUTS_MAX,
@@ -49,7 +51,7 @@ def check(made: Selection, paid: list[Output], frame: Frame) -> None:
     asked = frame.fee_units(vbytes(made.transaction, is_segwit=True))
     assert made.fee_units >= asked
     # More than asked only where the rest is not worth a coin of its own: it costs more to make and spend, or is dust.
-    spare = 0 if made.change_index is not None else frame.fee_units(31) + frame.input_fee_units + 10_000
+    spare = 0 if made.change_index is not None else frame.fee_units(31) + max(frame.input_fee_units, 294) + 60
     assert made.fee_units - asked <= spare
 
 
@@ -77,9 +79,80 @@ def test_it_is_not_enough_only_when_no_choice_of_coins_is(values: list[int], uni
 
 
 def _bare(chosen: tuple[Utxo, ...], paid: list[Output]) -> Transaction:
-    from holdfast.core.bitcoin import Input
-
     return Transaction(tuple(Input(coin.outpoint) for coin in chosen), tuple(paid))
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(100, 10**6), st.integers(0, 25)), min_size=1, max_size=12),
+    st.integers(1_000, 4 * 10**6),
+    frames,
+    st.integers(1, 5),
+)
+def test_where_only_so_many_coins_may_be_spent_the_best_of_them_are_tried(
+    values: list[tuple[int, int]], units: int, frame: Frame, most: int
+) -> None:
+    have = [Utxo(f"{number:064x}:0", value, depth) for number, (value, depth) in enumerate(values)]
+    usable = [coin for coin in have if coin.units > frame.input_fee_units and coin.depth < CHAIN_MAX]
+    paid = [Output(VAULT, units)]
+    possible = any(
+        sum(coin.units for coin in chosen) >= units + frame.fee_units(vbytes(_bare(chosen, paid), is_segwit=True))
+        for size in range(1, most + 1)
+        for chosen in combinations(usable, size)
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coins_room, "INPUTS_MAX", most)
+        made = select(have, paid, frame)
+    assert isinstance(made, Selection) == possible
+    if isinstance(made, Selection):
+        assert len(made.spent) <= most
+
+
+def test_a_crowd_of_small_coins_does_not_stand_before_change_that_waits() -> None:
+    """Anybody can send small coins to the float."""
+    frame = Frame(OWN, is_segwit=True, fee_per_kvb=1_000)
+    crowd = [Utxo(f"{number:064x}:0", 1_000) for number in range(INPUTS_MAX)]
+    made = select([*crowd, Utxo("ab" * 32 + ":0", 10**9, depth=1)], [Output(VAULT, 10**8)], frame)
+    assert isinstance(made, Selection)
+    assert len(made.spent) == 1
+
+
+@settings(max_examples=150)
+@given(st.lists(st.integers(2_000, 10**6), min_size=1, max_size=8), frames, st.data())
+def test_where_some_coins_fit_exactly_nothing_is_changed(values: list[int], frame: Frame, data: st.DataObject) -> None:
+    have = [Utxo(f"{number:064x}:0", value + frame.input_fee_units) for number, value in enumerate(values)]
+    chosen = data.draw(st.lists(st.sampled_from(have), min_size=1, unique=True))
+    worth = sum(coin.units - frame.input_fee_units for coin in chosen)
+    spare = data.draw(st.integers(0, frame.fee_units(output_vbytes(OWN)) + frame.input_fee_units))
+    units = worth - frame.fee_units(vbytes(Transaction((), (Output(VAULT, 1),)), is_segwit=True)) - spare
+    assume(units > 1_000)
+    made = select(have, [Output(VAULT, units)], frame)
+    assert isinstance(made, Selection)
+    assert made.change_index is None
+    check(made, [Output(VAULT, units)], frame)
+
+
+@given(coins, payments, frames)
+def test_change_is_worth_more_than_it_costs_to_spend(have: list[Utxo], paid: list[Output], frame: Frame) -> None:
+    made = select(have, paid, frame)
+    if isinstance(made, Selection) and made.change_index is not None:
+        assert made.change_units > frame.input_fee_units
+
+
+@pytest.mark.parametrize(
+    ("script", "least"),
+    [
+        (OWN, 294),
+        (VAULT, 330),
+        (b"\x76\xa9\x14" + bytes(20) + b"\x88\xac", 546),
+        (b"\xa9\x14" + bytes(20) + b"\x87", 540),
+    ],
+)
+def test_dust_is_what_nodes_call_dust(script: bytes, least: int) -> None:
+    frame = Frame(OWN, is_segwit=True, fee_per_kvb=1_000)
+    assert frame.is_dust(Output(script, least - 1))
+    assert not frame.is_dust(Output(script, least))
+    assert Frame(OWN, is_segwit=True, fee_per_kvb=1_000, dust_units=10**6).is_dust(Output(script, 10**6 - 1))
 
 
 def test_coins_that_fit_exactly_leave_no_change() -> None:
@@ -122,6 +195,9 @@ def test_a_replacement_keeps_every_coin_and_payment_and_pays_enough_more(
 def test_everything_goes_to_one_place_less_the_fee(have: list[Utxo], frame: Frame) -> None:
     made = everything_to(have, VAULT, frame)
     if isinstance(made, Selection):
+        assert all(coin.units > frame.input_fee_units and coin.depth < CHAIN_MAX for coin in made.spent)
+        assert made.change_index is None
+        assert everything_to(have, OWN, frame).change_index == 0  # type: ignore[union-attr]  # it is possible there too
         [output] = made.transaction.outputs
         assert output.script == VAULT
         assert output.units + made.fee_units == sum(coin.units for coin in made.spent)

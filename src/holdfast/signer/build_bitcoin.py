@@ -144,6 +144,7 @@ def _reserved(
 
 def _depth(record: Record, coin: Coin) -> int:
     """How many unconfirmed transactions of ours a coin stands upon, the longest way."""
-    if coin.made_by is None:
+    maker = None if coin.made_by is None else record.reservations[coin.made_by]
+    if maker is None or maker.mined is not None:
         return 0
-    return 1 + max((_depth(record, spent) for spent in record.reservations[coin.made_by].spent.values()), default=0)
+    return 1 + max((_depth(record, spent) for spent in maker.spent.values()), default=0)

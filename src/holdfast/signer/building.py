@@ -38,7 +38,9 @@ def room_units(record: Record, network: Network, asset: str, rate: FeeRate) -> i
     frame = build_bitcoin.frame(network, address, rate.per_kvb)
     coins = build_bitcoin.spendable(record, network.id, address)
     lines = sum(len(payout.lines) for payout in waiting if payout.asset == asset)
-    return sum(coin.units - frame.input_fee_units for coin in coins) - promised - frame.fee_units(200 + 43 * lines)
+    return (
+        sum(max(0, coin.units - frame.input_fee_units) for coin in coins) - promised - frame.fee_units(200 + 43 * lines)
+    )
 
 
 def batches(network: Network, asset: str, payouts: Sequence[Named]) -> list[list[Named]]:

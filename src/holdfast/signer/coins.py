@@ -79,18 +79,21 @@ def select(coins: Sequence[Utxo], payments: Sequence[Output], frame: Frame) -> S
     """A transaction that makes these payments at the frame's fee rate."""
     worth = [coin for coin in coins if coin.units > frame.input_fee_units and coin.depth < CHAIN_MAX]
     order = sorted(worth, key=lambda coin: (coin.depth, -coin.units, coin.outpoint))
+    largest = sorted(worth, key=lambda coin: (-coin.units, coin.depth, coin.outpoint))
     bare = vbytes(Transaction((), tuple(payments)), is_segwit=frame.is_segwit)
     target = sum(payment.units for payment in payments) + frame.fee_units(bare)
     exact = _without_change([coin for coin in order if coin.depth == 0][:INPUTS_MAX], target, frame)
-    if exact is not None and (made := _made(exact, payments, frame)) is not None:
+    if exact is not None and (made := _changeless(exact, payments, frame)) is not None:
         return made
-    chosen: list[Utxo] = []
-    for coin in order[:INPUTS_MAX]:
-        chosen.append(coin)
-        made = _made(chosen, payments, frame)
-        if made is not None:
-            return made
-    have = sum(coin.units - frame.input_fee_units for coin in order[:INPUTS_MAX])
+    # The largest of all come second: a crowd of small final coins must not stand before a large one that waits.
+    for choice in (order, largest):
+        chosen: list[Utxo] = []
+        for coin in choice[:INPUTS_MAX]:
+            chosen.append(coin)
+            made = _made(chosen, payments, frame)
+            if made is not None:
+                return made
+    have = sum(coin.units - frame.input_fee_units for coin in largest[:INPUTS_MAX])
     return NotEnough(max(1, target - have))
 
 
@@ -126,15 +129,22 @@ def replacement(
 
 
 def _made(chosen: Sequence[Utxo], payments: Sequence[Output], frame: Frame) -> Selection | None:
-    """The transaction of these coins: with change if that is no dust, else the rest is fee. None: not enough."""
+    """The transaction of these coins, with change if that is worth spending and no dust. None: not enough."""
     inputs = tuple(Input(coin.outpoint) for coin in chosen)
     total = sum(coin.units for coin in chosen) - sum(payment.units for payment in payments)
     with_change = Transaction(inputs, (*payments, Output(frame.script, 1)))
     change = Output(frame.script, total - frame.fee_units(vbytes(with_change, is_segwit=frame.is_segwit)))
-    if change.units > 0 and not frame.is_dust(change):
+    if change.units > frame.input_fee_units and not frame.is_dust(change):
         transaction = sorted_transaction(Transaction(inputs, (*payments, change)))
         place = transaction.outputs.index(change)
         return Selection(transaction, tuple(chosen), total - change.units, place, change.units)
+    return _changeless(chosen, payments, frame)
+
+
+def _changeless(chosen: Sequence[Utxo], payments: Sequence[Output], frame: Frame) -> Selection | None:
+    """The transaction of these coins whose rest is fee. None: not enough."""
+    inputs = tuple(Input(coin.outpoint) for coin in chosen)
+    total = sum(coin.units for coin in chosen) - sum(payment.units for payment in payments)
     bare = sorted_transaction(Transaction(inputs, tuple(payments)))
     if total < frame.fee_units(vbytes(bare, is_segwit=frame.is_segwit)):
         return None
