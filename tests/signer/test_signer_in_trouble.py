@@ -32,6 +32,7 @@ pytestmark = [pytest.mark.node, pytest.mark.asyncio(loop_scope="session")]
 
 async def balance(scene: Scene, address: str) -> int:
     if address.startswith("0x"):
+        await scene.anvil.mine(1)  # it makes a block of its own a moment after it has answered
         return int(await scene.anvil.call("eth_getBalance", address, "latest"), 16)
     await scene.litecoin.mine(1)
     found = await scene.litecoin._rpc.call(dict, "scantxoutset", "start", [f"addr({address})"])

@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.node, pytest.mark.slow, pytest.mark.xdist_group("litec
 
 COIN = 100_000_000
 FEE = 20_000
+LENGTH_BYTES = 4
+"""The lengths in a script may be written in fewer bytes than an estimate allows for."""
 
 
 class Output(msgspec.Struct):
@@ -163,11 +165,13 @@ async def test_a_plain_script_hash_is_spent_as_on_networks_without_segwit(chain:
     spend = await two_deposits(chain, descriptor, VaultDescriptor.parse(descriptor), whole=True)
     draft = draft_of(spend)
     assert psbt.read(write(draft), network, descriptor) == draft
-    final = finalise(combine(signed_by(draft, CY, ADA)))
+    signed = combine(signed_by(draft, CY, ADA))
+    final = finalise(signed)
     assert await chain.rpc.call(str, "sendrawtransaction", final.raw.hex()) == final.txid
     await chain.node.mine()
     size = (await chain.rpc.call(Decoded, "decoderawtransaction", final.raw.hex())).vsize
-    assert size <= spend.vbytes <= size + 4 * len(spend.inputs)
+    shorter = sum(72 - len(signature) for of_input in signed.signatures for _, signature in of_input)
+    assert 0 <= spend.vbytes - size - shorter <= LENGTH_BYTES * len(spend.inputs)
 
 
 async def test_one_officer_alone_moves_nothing_even_on_the_chain(chain: Chain):
