@@ -7,6 +7,7 @@ from fixtures_signer import COIN, LTC, MinedHint, Scene, fresh_address
 from holdfast.policy.record import Reservation
 from holdfast.signer.build_bitcoin import spendable
 from holdfast.signer.coins import CHAIN_MAX
+from holdfast.signer.house import CONSOLIDATE_COINS
 from holdfast.signer.loop import Signer
 
 pytestmark = [pytest.mark.node, pytest.mark.asyncio(loop_scope="session")]
@@ -60,3 +61,23 @@ async def test_change_is_built_upon_before_it_is_final_up_to_a_bound_that_nodes_
         await all_found(scene, signer)
         assert signer.record.paid == set(made)
         assert [coin.depth for coin in spendable(signer.record, LTC.id, scene.ltc_float)] == [0]
+
+
+async def test_many_small_coins_become_one_while_fees_are_low_and_payouts_go_on(scene: Scene) -> None:
+    await scene.deposit(ltc=20 * COIN)
+    for count in (20, 20, CONSOLIDATE_COINS - 39):  # nodes relay no longer chains of the payer's change
+        await scene.fund(ltc=[COIN // 10] * count)
+    async with scene.watched(), scene.signing() as signer:
+        await signer.round()
+        [one] = signer.record.waiting()
+        assert one.body.purpose == "consolidation"
+        assert len(one.body.inputs) == CONSOLIDATE_COINS + 1
+        await all_found(scene, signer)
+        [coin] = spendable(signer.record, LTC.id, scene.ltc_float)
+        assert (coin.units, coin.depth) == ((CONSOLIDATE_COINS + 1) * (COIN // 10) - one.body.fee_units, 0)
+        to = fresh_address(LTC)
+        payout = scene.order([(to, COIN)])
+        await signer.round()
+        await all_found(scene, signer)
+        assert payout in signer.record.paid
+    assert await litecoin_balances(scene.litecoin, [to]) == {to: COIN}
