@@ -129,6 +129,18 @@ def test_whichever_version_is_mined_its_change_alone_remains(books: Books, winne
     assert books.record.waiting() == []
 
 
+@pytest.mark.parametrize("winner", [0, 1])
+def test_a_coin_that_only_the_losing_version_would_have_spent_is_there_still(books: Books, winner: int) -> None:
+    for key, units in (("aa:0", 5 * COIN), ("ab:0", COIN)):
+        books.add(j.Funding(LTC.id, key, "rltc1qfloat", LTC.coin.id, units, 4, "hash"))
+    first = bitcoin(books, ("aa:0",), 3 * COIN)
+    signed(books, first, "bb")
+    second = bitcoin(books, ("aa:0", "ab:0"), 2 * COIN, replaces=first)
+    signed(books, second, "cc")
+    mined(books, (first, second)[winner])
+    assert _coins(books) == ({"ab:0": COIN, "bb:1": 3 * COIN}, {"cc:1": 2 * COIN})[winner]
+
+
 steps = st.lists(
     st.tuples(st.sampled_from(["pay", "abandon", "mine", "revert", "deposit"]), st.integers(1, 20)), max_size=25
 )

@@ -8,6 +8,7 @@ from hypothesis import assume, given, settings, strategies as st
 from holdfast.core.bitcoin import Input, Output, Transaction, output_vbytes, vbytes
 from holdfast.signer import coins as coins_room
 from holdfast.signer.coins import (
+    ADDED_MAX,
     CHAIN_MAX,
     INPUTS_MAX,
     Frame,
@@ -174,21 +175,41 @@ def test_final_coins_are_spent_before_change_that_waits_for_a_block() -> None:
     assert isinstance(deep, NotEnough)
 
 
-@given(coins, payments, frames, st.integers(2, 20))
+@given(coins, payments, frames, st.integers(2, 20), st.integers(0, 5))
 def test_a_replacement_keeps_every_coin_and_payment_and_pays_enough_more(
-    have: list[Utxo], paid: list[Output], frame: Frame, times: int
+    have: list[Utxo], paid: list[Output], frame: Frame, times: int, count: int
 ) -> None:
     made = select(have, paid, frame)
     if not isinstance(made, Selection):
         return
     dearer = Frame(OWN, is_segwit=True, fee_per_kvb=frame.fee_per_kvb * times)
-    again = replacement(made.spent, made.transaction, made.change_index, made.fee_units, dearer)
+    spare = [Utxo("ff" * 32 + f":{place}", 10**7) for place in range(count)]
+    again = replacement((made.transaction, made.change_index, made.fee_units), made.spent, dearer, spare)
     if again is None:
         return
-    assert {one.outpoint for one in again.transaction.inputs} == {one.outpoint for one in made.transaction.inputs}
+    before = {one.outpoint for one in made.transaction.inputs}
+    after = {one.outpoint for one in again.transaction.inputs}
+    assert before <= after
+    assert after - before <= {one.outpoint for one in spare[:ADDED_MAX]}
     outputs = [one for place, one in enumerate(again.transaction.outputs) if place != again.change_index]
     assert sorted(outputs, key=repr) == sorted(paid, key=repr)
     assert again.fee_units >= made.fee_units + vbytes(again.transaction, is_segwit=True)  # BIP 125, rules 3 and 4
+
+
+def test_a_replacement_adds_a_coin_only_where_change_does_not_reach_and_the_rate_has_risen() -> None:
+    paid = [Output(VAULT, 99_700)]
+    spent = [Utxo("aa" * 32 + ":0", 100_000)]
+    made = select(spent, paid, Frame(OWN, is_segwit=True, fee_per_kvb=1_000))
+    assert isinstance(made, Selection)
+    assert made.change_index is None
+    before, spare = (made.transaction, made.change_index, made.fee_units), [Utxo("bb" * 32 + ":0", 10**6)]
+    assert replacement(before, made.spent, Frame(OWN, is_segwit=True, fee_per_kvb=1_000), spare) is None
+    dearer = Frame(OWN, is_segwit=True, fee_per_kvb=50_000)
+    assert replacement(before, made.spent, dearer) is None
+    again = replacement(before, made.spent, dearer, spare)
+    assert again is not None
+    assert [one.outpoint for one in again.spent] == ["aa" * 32 + ":0", "bb" * 32 + ":0"]
+    check(again, paid, dearer)
 
 
 @given(coins, frames)

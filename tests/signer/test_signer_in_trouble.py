@@ -19,8 +19,10 @@ from fixtures_signer import (
     policy_text,
 )
 from holdfast.chains.evm_transactions import sign as sign_gas
+from holdfast.chains.outflow import FeeRate
 from holdfast.core.evm_transactions import Fees, Transaction
 from holdfast.core.journal import JournalBroken
+from holdfast.policy.record import Coin
 from holdfast.policy.rules import Rule
 from holdfast.signer.loop import Signer
 from holdfast.signer.platform import PlatformUnreachable
@@ -41,6 +43,10 @@ async def balance(scene: Scene, address: str) -> int:
 
 def raws(signer: Signer) -> list[str]:
     return [one.signed.raw for one in signer.record.reservations.values() if one.signed is not None]
+
+
+def coins_of(signer: Signer) -> dict[str, Coin]:
+    return signer.record.coins[LTC.id]
 
 
 async def ready(scene: Scene) -> None:
@@ -200,6 +206,45 @@ async def test_a_stuck_transaction_is_replaced_at_a_higher_fee_and_pays_once(sce
         assert payout in signer.record.paid
         assert signer.record.waiting() == []
     assert await balance(scene, to) == COIN
+
+
+@pytest.mark.parametrize("winner", [0, 1])
+async def test_a_stuck_transaction_without_enough_change_takes_another_coin_and_pays_once(
+    scene: Scene, winner: int
+) -> None:
+    await scene.deposit(ltc=10 * COIN)
+    await scene.fund(ltc=[COIN + 160, 2 * COIN])  # the first reaches without change
+    to = fresh_address(LTC)
+    async with scene.watched(), scene.signing() as signer:
+        payout = scene.order([(to, COIN)])
+        await signer.round()
+        [first] = signer.record.waiting()
+        assert first.signed is not None
+        [added] = set(coins_of(signer)) - {f"{first.signed.transaction}:{first.body.change_index}"}
+
+        async def dearer() -> FeeRate:
+            return FeeRate(per_kvb=150_000)
+
+        signer.sights[LTC.id].outflow.fees = dearer  # type: ignore[method-assign]  # blocks are full now
+        signer.open_since[first.seq] = -(10**9)
+        await signer.round()
+        [second] = signer.record.waiting()
+        assert second.signed is not None
+        assert set(second.body.inputs) == {*first.body.inputs, added}
+        assert await scene.litecoin.mempool() == [second.signed.transaction]
+        # Some miner may have kept the first one.
+        raw, name = (first.signed.raw, first.signed.transaction) if winner == 0 else ("", second.signed.transaction)
+        await scene.litecoin.mine_only([raw or name])
+        won = (first, second)[winner]
+        scene.platform.mined.append(MinedHint(won.seq, name, await scene.litecoin.height()))
+        await signer.round()
+        assert payout in signer.record.paid
+        assert (added in coins_of(signer)) == (winner == 0)
+        again = scene.order([(to, COIN)])
+        await signer.round()
+        [last] = signer.record.waiting()
+        assert last.body.payouts == (again,)
+    assert await balance(scene, to) == 2 * COIN
 
 
 async def test_a_stranger_with_the_float_key_is_noticed_and_the_network_stops(scene: Scene) -> None:

@@ -377,6 +377,8 @@ class Record:
         for version in self.family(body.reservation):
             if version is not reservation and version.signed is not None:
                 coins.pop(f"{version.signed.transaction}:{version.body.change_index}", None)
+            # What only a version that lost would have spent is there still.
+            coins.update({name: coin for name, coin in version.spent.items() if name not in reservation.spent})
         if reserved.change_index is not None:
             self._change_is_final(reservation, body.transaction)
         if not reserved.payouts and body.is_reverted:

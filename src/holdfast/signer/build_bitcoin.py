@@ -105,11 +105,14 @@ def bump(record: Record, network: BitcoinNetwork, old: Reservation, fee_per_kvb:
     """
     body = old.body
     change = None if old.signed is None else f"{old.signed.transaction}:{body.change_index}"
-    if body.change_index is None or change not in record.coins.get(network.id, {}):
+    if body.change_index is not None and change not in record.coins.get(network.id, {}):
         return None
     spent = [Utxo(coin.outpoint, coin.units) for coin in old.spent.values()]
     its = frame(network, body.account, fee_per_kvb)
-    made = replacement(spent, read_unsigned(bytes.fromhex(body.transaction)), body.change_index, body.fee_units, its)
+    final = [coin for coin in spendable(record, network.id, body.account) if coin.depth == 0]
+    spare = sorted(final, key=lambda coin: (-coin.units, coin.outpoint))
+    before = (read_unsigned(bytes.fromhex(body.transaction)), body.change_index, body.fee_units)
+    made = replacement(before, spent, its, spare)
     if made is None:
         return None
     return _reserved(record, network, (body.purpose, body.account, body.out_units, body.payouts), made, old)

@@ -14,6 +14,8 @@ from holdfast.core.bitcoin import Input, Output, Transaction, input_vbytes, outp
 INPUTS_MAX = 200
 CHAIN_MAX = 20
 """How many of our own transactions may wait one behind the other: nodes stop relaying at 25."""
+ADDED_MAX = 3
+"""Coins that a replacement may add."""
 _TRIES_MAX = 20_000
 _DUST_RATE = 3_000
 """Smallest units per 1,000 vbytes at which nodes measure dust."""
@@ -114,18 +116,23 @@ def everything_to(coins: Sequence[Utxo], script: bytes, frame: Frame) -> Selecti
 
 
 def replacement(
-    spent: Sequence[Utxo], old: Transaction, change_index: int | None, old_fee_units: int, frame: Frame
+    old: tuple[Transaction, int | None, int], spent: Sequence[Utxo], frame: Frame, spare: Sequence[Utxo] = ()
 ) -> Selection | None:
-    """The same payments from the same coins at a higher fee, taken from the change (BIP 125); None where the fee is
-    high enough already, or the change too small to raise it: then the next transaction that spends it must help."""
-    payments = [output for place, output in enumerate(old.outputs) if place != change_index]
-    if change_index is None:
-        return None
-    made = _made(spent, payments, frame)
-    if made is None:
-        return None
-    relay = vbytes(made.transaction, is_segwit=frame.is_segwit)  # rule 4: one unit a vbyte more than before
-    return made if made.fee_units >= old_fee_units + relay else None
+    """The same payments at a higher fee (BIP 125): from the same coins and their change, and where that does not reach,
+    from a few of `spare` besides, which must be final. `old`: the transaction, the place of its change, its fee. None
+    where the fee is high enough already or nothing reaches."""
+    transaction, change_index, old_fee_units = old
+    payments = [output for place, output in enumerate(transaction.outputs) if place != change_index]
+    for count in range(min(len(spare), ADDED_MAX) + 1):
+        made = _made([*spent, *spare[:count]], payments, frame)
+        if made is None:
+            continue
+        relay = vbytes(made.transaction, is_segwit=frame.is_segwit)  # rule 4: one unit a vbyte more than before
+        if made.fee_units >= old_fee_units + relay:
+            return made
+        if frame.fee_units(relay) <= old_fee_units:
+            return None
+    return None
 
 
 def _made(chosen: Sequence[Utxo], payments: Sequence[Output], frame: Frame) -> Selection | None:
