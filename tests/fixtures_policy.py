@@ -11,7 +11,7 @@ from holdfast.core import intents, journal as j
 from holdfast.core.addresses import BitcoinVault, EvmVault
 from holdfast.core.certificates import CERTIFICATE_TAG, Certificate, Grant, Tariff
 from holdfast.core.journal import Body, Entry, make_entry
-from holdfast.core.orders import FloatKey, Genesis
+from holdfast.core.orders import CHECKS, FloatKey, Genesis, Restore, Stage
 from holdfast.core.quorum import Signature, tagged
 from holdfast.policy.decide import Moment, Proposal
 from holdfast.policy.document import POLICY_TAG
@@ -122,6 +122,14 @@ class Books:
 
     def moment(self, *frozen: str, earliest: int = 0, latest: int = 0) -> Moment:
         return Moment(Times(self.now + earliest, self.now + latest), frozenset(frozen))
+
+    def restore(self, stage: Stage, *scopes: str, at: int | None = None, checked: tuple[str, ...] = CHECKS) -> Restore:
+        self.number += 1
+        return Restore(scopes, stage, self.now if at is None else at, self.number, checked)
+
+    def step(self, stage: Stage, *scopes: str) -> None:
+        """Journal a step of a restore, whether it is due or not."""
+        self.add(j.Ordered(self.house.order(self.restore(stage, *scopes)), self.now))
 
     def accept(self, proposal: Proposal) -> str:
         """Journal it as accepted, whatever anybody thinks of it."""

@@ -60,11 +60,13 @@ POLICY = """
 version = 1
 expires_at = 2036-01-01T00:00:00Z
 intent_seconds_max = 604800
+limited_divisor = 10
 [delays]
 loosening_seconds = 3600
 key_change_seconds = 3600
 recovery_seconds = 7200
 ageing_seconds = 3600
+restore_soak_seconds = 600
 """
 NETWORK = """
 [networks."{id}"]

@@ -18,7 +18,7 @@ from holdfast.core.errors import HoldfastError
 ROOT = Path(__file__).parent.parent
 HOUSE = ROOT / "src" / "holdfast"
 KERNEL = ("core", "policy", "ledger", "signer")
-KERNEL_LINES_MAX = 5_300  # see decision 0110: why it is more than was meant
+KERNEL_LINES_MAX = 5_500  # see decision 0110: why it is more than was meant
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 600
 # All that core may import: nothing here reads, writes, waits or looks at a clock.

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fixtures_faces import Front, open_front, settings_for
 from fixtures_journal import WrittenJournal
 from holdfast.core import canonical, journal as j
-from holdfast.core.orders import VETO_TAG, SignedOrder, Thaw, Veto
+from holdfast.core.orders import CHECKS, VETO_TAG, Restore, SignedOrder, Stage, Veto
 from holdfast.core.quorum import Signature, tagged
 from holdfast.faces.api.edge import BODY_BYTES_MAX
 from holdfast.payments.hints import Hint, HintKind, put
@@ -51,8 +51,8 @@ async def hand_over(door: Front, body: Any) -> Any:
     return await door.call("POST", "/signer/v1/journal", body, key=TOKEN)
 
 
-def thaw(number: int) -> SignedOrder:
-    document = canonical.write(Thaw(("*",), 1_700_000_000, number)).decode()
+def step(number: int) -> SignedOrder:
+    document = canonical.write(Restore(("*",), Stage.ALLOWLISTED, 1_700_000_000, number, CHECKS)).decode()
     return SignedOrder(document, (Signature("ab" * 32, "cd" * 64),))
 
 
@@ -85,7 +85,7 @@ async def test_a_certificate_waits_until_the_journal_has_it(door: Front, journal
 
 
 async def test_policies_orders_and_vetoes_wait_until_the_journal_has_them(door: Front, journal: WrittenJournal) -> None:
-    order = thaw(1)
+    order = step(1)
     body = {"document": order.document, "signatures": [{"officer": "ab" * 32, "signature": "cd" * 64}]}
     kept = (await door.call("POST", "/v1/orders", body, key=door.operator)).json()
     assert (kept["sha256"], kept["journal_seq"]) == (sha256(order.document.encode()).hexdigest(), None)
@@ -107,7 +107,7 @@ async def test_policies_orders_and_vetoes_wait_until_the_journal_has_them(door: 
 
 
 async def test_nobody_can_spoil_an_order_by_handing_it_in_first_with_other_signatures(door: Front) -> None:
-    order = thaw(2)
+    order = step(2)
     for signature in ("00" * 64, "cd" * 64):
         body = {"document": order.document, "signatures": [{"officer": "ab" * 32, "signature": signature}]}
         assert (await door.call("POST", "/v1/orders", body, key=door.operator)).status_code == 201

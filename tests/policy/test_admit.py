@@ -13,16 +13,18 @@ from holdfast.core import canonical
 from holdfast.core.certificates import CERTIFICATE_TAG, CertificateMalformed, Grant
 from holdfast.core.errors import HoldfastError
 from holdfast.core.orders import (
+    CHECKS,
     RECOVERY_TAG,
     VETO_TAG,
     Decide,
     FloatKey,
     OrderMalformed,
     Recovery,
+    Restore,
     RotateFloat,
     SignedOrder,
     SignedWord,
-    Thaw,
+    Stage,
     Veto,
 )  # fmt: skip
 from holdfast.core.quorum import QuorumNotReached, QuorumNotTrusted, tagged
@@ -55,7 +57,7 @@ def test_a_journal_begins_with_the_quorum_that_was_pinned_and_no_other() -> None
     with pytest.raises(QuorumNotReached):
         admit.genesis(msgspec.structs.replace(order, signatures=order.signatures[:1]), fingerprint, NOW)
     with pytest.raises(OrderMalformed):
-        admit.genesis(books.house.order(Thaw(("*",), NOW, 1)), fingerprint, NOW)
+        admit.genesis(books.house.order(Restore(("*",), Stage.ALLOWLISTED, NOW, 1, CHECKS)), fingerprint, NOW)
     with pytest.raises(NotBegun):
         admit.policy(Record(), policy_text(), (), NOW)
 
@@ -99,7 +101,7 @@ def test_a_certificate_is_taken_once_in_order_and_grants_nobody_elses_addresses(
 
 
 @pytest.mark.parametrize(
-    "document", [b"", b"{}", b"null", b'{"kind":"thaw"}', b'{"kind":"genesis"}', b"\xff", b"[" * 50_000]
+    "document", [b"", b"{}", b"null", b'{"kind":"restore"}', b'{"kind":"genesis"}', b"\xff", b"[" * 50_000]
 )
 def test_an_order_that_is_none_is_refused_by_name(books: Books, document: bytes) -> None:
     with pytest.raises(HoldfastError):
@@ -116,7 +118,7 @@ def test_an_order_counts_once(books: Books) -> None:
     assert [one.address for one in books.record.old_floats] == ["0x" + "f1" * 20]
     assert admit.order(books.record, order, NOW) is None
     with pytest.raises(QuorumNotReached):
-        admit.order(books.record, books.house.order(Thaw(("*",), NOW, 8), by=1), NOW)
+        admit.order(books.record, books.house.order(Restore(("*",), Stage.ALLOWLISTED, NOW, 8, CHECKS), by=1), NOW)
     with pytest.raises(OrderMalformed):
         admit.order(
             books.record, books.house.order(RotateFloat(msgspec.structs.replace(moved, network="eip155:5"), 9)), NOW

@@ -16,7 +16,7 @@ from holdfast.core import canonical
 from holdfast.core.evm import parse_address
 from holdfast.core.intents import APPROVAL_TAG, Conversion, Line, StandingOrder
 from holdfast.core.journal import Stopped, VetoTaken
-from holdfast.core.orders import VETO_TAG, SignedWord, Veto
+from holdfast.core.orders import VETO_TAG, SignedWord, Stage, Veto
 from holdfast.core.quorum import Signature, tagged
 from holdfast.policy import decide as ladder
 from holdfast.policy.decide import Allowed, Moment, Proposal, Refused, decide
@@ -102,6 +102,20 @@ def to_the_vault(books: Books) -> tuple[Proposal, Moment]:
 
 def network_frozen(books: Books) -> tuple[Proposal, Moment]:
     return of(books, books.proposal(), EVM.id)
+
+
+def asset_frozen(books: Books) -> tuple[Proposal, Moment]:
+    return of(books, books.proposal(), EVM.coin.id)
+
+
+def only_just_restored(books: Books) -> tuple[Proposal, Moment]:
+    books.step(Stage.ALLOWLISTED, "*")
+    return of(books, books.proposal())
+
+
+def beyond_the_open_part(books: Books) -> tuple[Proposal, Moment]:
+    books.step(Stage.LIMITED, EVM.id)
+    return of(books, books.proposal(books.payout(10 * ETHER + 1)))
 
 
 def unapproved(books: Books) -> tuple[Proposal, Moment]:
@@ -206,6 +220,8 @@ LADDER: dict[Rule, Case] = {
     Rule.ASSET_UNLISTED: asset_unlisted,
     Rule.DESTINATION_OURS: to_the_vault,
     Rule.NETWORK_FROZEN: network_frozen,
+    Rule.ASSET_FROZEN: asset_frozen,
+    Rule.STAGE_ALLOWLISTED: only_just_restored,
     Rule.APPROVALS_MISSING: unapproved,
     Rule.ENTITLEMENT_SHORT: without_money,
     Rule.PAYOUT_TOO_LARGE: too_large,
@@ -215,6 +231,7 @@ LADDER: dict[Rule, Case] = {
     Rule.LIMIT_MERCHANT: merchant_limit,
     Rule.LIMIT_TOTAL: total_limit,
     Rule.UNCONFIRMED_TOO_MUCH: too_much_unconfirmed,
+    Rule.STAGE_LIMITED: beyond_the_open_part,
 }
 BUILD = (
     Rule.NETWORK_UNSEEN, Rule.LINES_IMPOSSIBLE, Rule.FLOAT_SHORT, Rule.FEE_RATE_TOO_HIGH, Rule.FEE_TOO_HIGH,
@@ -247,7 +264,7 @@ def test_the_ladder_the_enum_and_these_tests_have_one_order() -> None:
         inspect.getsource(ladder.decide) + inspect.getsource(ladder)[inspect.getsource(ladder).index("_CLASS_RULES") :]
     )
     named = list(dict.fromkeys(re.findall(r"Rule\.([A-Z_]+)", source)))
-    order = [name for name in named if name not in ("PAYOUT_TOO_LARGE", "UNCONFIRMED_TOO_MUCH")]
+    order = [name for name in named if name not in ("PAYOUT_TOO_LARGE", "UNCONFIRMED_TOO_MUCH", "STAGE_LIMITED")]
     assert order == [rule.name for rule in LADDER if rule.name in order]
 
 

@@ -68,9 +68,17 @@ def test_delays_have_floors_where_money_is_real() -> None:
         [(known_network("litecoin"), [known_network("litecoin").coin])], datetime(2036, 1, 1, tzinfo=UTC)
     )
     assert read_policy(text.encode()).delays.loosening_seconds == 86_400
-    for name in ("loosening_seconds", "key_change_seconds", "recovery_seconds", "ageing_seconds"):
+    for name in (
+        "loosening_seconds",
+        "key_change_seconds",
+        "recovery_seconds",
+        "ageing_seconds",
+        "restore_soak_seconds",
+    ):
         with pytest.raises(PolicyMalformed, match=name):
             read_policy(re.sub(rf"{name} = \d+", f"{name} = 60", text).encode())
+    with pytest.raises(PolicyMalformed, match="limited_divisor"):
+        read_policy(re.sub(r"limited_divisor = \d+", "limited_divisor = 1", text).encode())
 
 
 @pytest.mark.parametrize(
@@ -92,6 +100,9 @@ def test_delays_have_floors_where_money_is_real() -> None:
         ('"cap-sweep" = { burst = "2"', '"cap-sweep" = { burst = "3"', "cap-sweep"),
         ("loosening_seconds = 3600", "loosening_seconds = 3599", "shorter"),
         ("ageing_seconds = 3600", "ageing_seconds = 3601", None),
+        ("restore_soak_seconds = 600", "restore_soak_seconds = 599", "shorter"),
+        ("limited_divisor = 10", "limited_divisor = 9", "a larger part"),
+        ("limited_divisor = 10", "limited_divisor = 11", None),
         ("intent_seconds_max = 604800", "intent_seconds_max = 604801", "wait longer"),
         ("2036-01-01", "2037-01-01", "expires later"),
         ('total = { burst = "150"', 'total = { burst = "149"', None),

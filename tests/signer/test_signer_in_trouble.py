@@ -22,6 +22,7 @@ from holdfast.chains.evm_transactions import sign as sign_gas
 from holdfast.chains.outflow import FeeRate
 from holdfast.core.evm_transactions import Fees, Transaction
 from holdfast.core.journal import JournalBroken
+from holdfast.core.orders import CHECKS, Restore, Stage
 from holdfast.policy.record import Coin
 from holdfast.policy.rules import Rule
 from holdfast.signer.loop import Signer
@@ -130,7 +131,7 @@ async def test_without_a_watchtower_nothing_is_signed(scene: Scene) -> None:
         assert len(raws(signer)) == signed
 
 
-async def test_a_freeze_stops_signing_on_its_network_and_a_thaw_lets_it_go_on(scene: Scene) -> None:
+async def test_a_freeze_stops_signing_on_its_network_and_a_restore_lets_it_go_on(scene: Scene) -> None:
     await ready(scene)
     payout = scene.order([(fresh_address(EVM), ETHER)])
     other = scene.order([(fresh_address(LTC), COIN)])
@@ -139,12 +140,11 @@ async def test_a_freeze_stops_signing_on_its_network_and_a_thaw_lets_it_go_on(sc
         await signer.round()
         assert scene.platform.waiting[payout].rule == Rule.NETWORK_FROZEN
         assert other in signer.record.payouts
-        from holdfast.core.orders import Thaw
-
-        scene.tower._thaw(scene.house.order(Thaw(("*",), scene.clocks.wall_ms() // 1000 + 2, 1)))
-        signer.held = None
-        await signer.round()
-        assert payout in signer.record.payouts
+        step = Restore((EVM.id,), Stage.ALLOWLISTED, scene.clocks.wall_ms() // 1000 + 2, 1, CHECKS)
+        scene.platform.orders.append(scene.house.order(step))
+        for _ in range(2):
+            await signer.round()
+        assert scene.platform.waiting[payout].rule == Rule.STAGE_ALLOWLISTED
 
 
 async def test_a_deposit_that_is_not_there_entitles_nobody(scene: Scene) -> None:

@@ -12,7 +12,18 @@ from holdfast.core.addresses import parse_address
 from holdfast.core.evm import parse_address as parse_evm
 from holdfast.core.intents import APPROVAL_TAG, Conversion, Line, Payout, StandingOrder
 from holdfast.core.networks import known_network
-from holdfast.core.orders import ORDER_TAG, Decide, Genesis, Reanchor, RotateFloat, SignedOrder, Thaw, read_order
+from holdfast.core.orders import (
+    CHECKS,
+    ORDER_TAG,
+    Decide,
+    Genesis,
+    Reanchor,
+    Restore,
+    RotateFloat,
+    SignedOrder,
+    Stage,
+    read_order,
+)
 from holdfast.core.quorum import Quorum, is_signed, signers, tagged
 from holdfast.vault import documents, keystore, orders
 from holdfast.vault.carry import FileExists
@@ -28,7 +39,8 @@ POINT = "02" + "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798
 LITECOIN, DOGECOIN, ETHEREUM = (known_network(name) for name in ("litecoin", "dogecoin", "ethereum"))
 KEYS = {"journal": "ab" * 32, LITECOIN.id: POINT, ETHEREUM.id: POINT, f"{ETHEREUM.id}/gas": POINT}
 LEASE_KEY = "cd" * 32
-THAW = orders.unsigned(Thaw(("*",), 1_795_000_000, 1))
+CHECKED = [word for check in CHECKS[:3] for word in ("--checked", check)]
+STEP = orders.unsigned(Restore(("*",), Stage.ALLOWLISTED, 1_795_000_000, 1, CHECKS))
 
 
 def payout() -> Payout:
@@ -86,7 +98,10 @@ def test_a_genesis_is_made_by_the_quorums_own_officers() -> None:
     [
         (orders.genesis(QUORUM, PEOPLE, KEYS, LEASE_KEY, 5), ["2 of ada, bo, cy", "cdcdcdcd cdcdcdcd", "ltc1q"]),
         (RotateFloat(orders.float_key(LITECOIN, POINT, PEOPLE, 2), 7), ["ltc1q", "number 7"]),
-        (Thaw(("*", "mer_1"), 1_795_000_000, 8), ["everything, mer_1", "2026-11-18", "number 8"]),
+        (
+            Restore(("*", "mer_1"), Stage.ALLOWLISTED, 1_795_000_000, 8, CHECKS),
+            ["everything, mer_1", "allowlisted", "2026-11-18", "number 8"],
+        ),
         (Reanchor(12, "ef" * 32, LEASE_KEY, 9), ["12", "efefefef", "cdcdcdcd", "a second time"]),
         (Decide("mer_1", 3, 10), ["mer_1", "version 3", "number 10"]),
     ],
@@ -99,7 +114,7 @@ def test_an_officer_reads_every_word_of_an_order(order: Genesis, said: list[str]
 
 
 def test_signatures_gather_one_officer_after_the_other_and_count_once() -> None:
-    signed = THAW
+    signed = STEP
     for secret in (SECRETS[0], SECRETS[1], SECRETS[0]):
         signed = documents.sign(signed, secret.signing)
     assert [one.name for one in documents.signed_by(signed, QUORUM)] == ["ada", "bo"]
@@ -110,9 +125,9 @@ def test_signatures_gather_one_officer_after_the_other_and_count_once() -> None:
 
 
 def test_signatures_that_were_made_apart_go_together_only_under_one_document() -> None:
-    apart = [documents.sign(THAW, secret.signing) for secret in SECRETS]
+    apart = [documents.sign(STEP, secret.signing) for secret in SECRETS]
     assert len(documents.signed_by(documents.combine(apart), QUORUM)) == 3
-    other = orders.unsigned(Thaw(("*",), 1_795_000_001, 1))
+    other = orders.unsigned(Restore(("*",), Stage.ALLOWLISTED, 1_795_000_001, 1, CHECKS))
     with pytest.raises(DocumentsDiffer):
         documents.combine([apart[0], other])
     with pytest.raises(DocumentsDiffer):
@@ -127,7 +142,7 @@ def test_signatures_that_were_made_apart_go_together_only_under_one_document() -
 def test_what_a_document_is_follows_from_its_bytes_and_with_it_the_tag(intent: Payout) -> None:
     document = canonical.write(intent)
     assert documents.paper_of(document) is Paper.APPROVAL
-    assert documents.paper_of(THAW.document.encode()) is Paper.ORDER
+    assert documents.paper_of(STEP.document.encode()) is Paper.ORDER
     signed = documents.sign(SignedOrder(document.decode(), ()), SECRETS[0].signing).signatures[0]
     assert is_signed(PEOPLE[0].key, signed.signature, tagged(APPROVAL_TAG, document))
     assert intent.reference in "\n".join(documents.describe(document))
@@ -144,12 +159,12 @@ def test_a_file_that_is_none_of_them_is_refused_with_each_kinds_complaint(tmp_pa
 
 
 def test_a_file_is_read_back_as_it_was_written_and_never_overwritten(tmp_path: Path) -> None:
-    documents.write(tmp_path / "thaw.json", THAW)
-    assert documents.read(tmp_path / "thaw.json") == THAW
-    (tmp_path / "bare.json").write_text(THAW.document)
-    assert documents.read(tmp_path / "bare.json") == THAW
+    documents.write(tmp_path / "step.json", STEP)
+    assert documents.read(tmp_path / "step.json") == STEP
+    (tmp_path / "bare.json").write_text(STEP.document)
+    assert documents.read(tmp_path / "bare.json") == STEP
     with pytest.raises(FileExists):
-        documents.write(tmp_path / "thaw.json", THAW)
+        documents.write(tmp_path / "step.json", STEP)
 
 
 class TestCommand:
@@ -195,7 +210,7 @@ class TestCommand:
 
     def test_each_other_order_is_made_by_a_command_of_its_own(self, tmp_path: Path) -> None:
         officers = self.files(tmp_path)
-        self.order(tmp_path, "thaw", "*", "--number", "5", "--out", "thaw.json")
+        self.order(tmp_path, "restore", "allowlisted", "*", *CHECKED, "--number", "5", "--out", "step.json")
         self.order(
             tmp_path, "rotate-float", LITECOIN.id, "--key", f"{LITECOIN.id}/2", "--signer", "signer.json",
             "--quorum", "quorum.json", *officers, "--out", "rotate.json",
@@ -204,16 +219,16 @@ class TestCommand:
             tmp_path, "re-anchor", "--seq", "12", "--head", "ef" * 32, "--lease-key", LEASE_KEY, "--out", "anchor.json"
         )
         self.order(tmp_path, "decide", "mer_1", "3", "--out", "decide.json")
-        names = ("thaw", "rotate", "anchor", "decide")
+        names = ("step", "rotate", "anchor", "decide")
         made = [read_order(documents.read(tmp_path / f"{name}.json").document.encode()) for name in names]
-        assert [type(one) for one in made] == [Thaw, RotateFloat, Reanchor, Decide]
+        assert [type(one) for one in made] == [Restore, RotateFloat, Reanchor, Decide]
         for name, number in (("ada", 0), ("bo", 1)):
             self.order(
-                tmp_path, "sign", "thaw.json", "--keystore", f"{name}.keystore", "--passphrase-file", "pass", "--yes",
-                "--out", f"thaw.{number}.json",
+                tmp_path, "sign", "step.json", "--keystore", f"{name}.keystore", "--passphrase-file", "pass", "--yes",
+                "--out", f"step.{number}.json",
             )  # fmt: skip
-        self.order(tmp_path, "combine", "thaw.0.json", "thaw.1.json", "--out", "thaw.signed.json")
-        assert len(documents.read(tmp_path / "thaw.signed.json").signatures) == 2
+        self.order(tmp_path, "combine", "step.0.json", "step.1.json", "--out", "step.signed.json")
+        assert len(documents.read(tmp_path / "step.signed.json").signatures) == 2
 
     def test_nothing_is_signed_without_a_yes(self, tmp_path: Path) -> None:
         self.files(tmp_path)

@@ -1,31 +1,58 @@
 """Freezing takes one person and lasts; letting go on takes the quorum, and only for what it knew of."""
 
 import sqlite3
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fixtures_watchtower import NOW_MS, Book, Desk, House, key_hex
-from holdfast.core.journal import JournalBroken, Started
-from holdfast.core.leases import Frozen
-from holdfast.core.orders import Decide, Freeze, SignedWord, Thaw
+from fixtures_watchtower import Book, Desk, key_hex
+from holdfast.core.journal import JournalBroken, Ordered, Started
+from holdfast.core.leases import Frozen, LeaseRefused
+from holdfast.core.orders import CHECKS, Freeze, Restore, SignedOrder, SignedWord, Stage
 from holdfast.vault.freezes import sign_freeze
 from holdfast.watchtower.answers import REASON_LENGTH_MAX, SCOPE_LENGTH_MAX, Answer, Tower, WordRefused
-from holdfast.watchtower.standing import GoOn, Stop, frozen_scopes
+from holdfast.watchtower.standing import Step, Stop, stages, standing_stops
 from holdfast.watchtower.store import Store, StoreInUse
 
 ETHEREUM = "eip155:1"
+TOKEN = "eip155:1/erc20:0xdac17f958d2ee523a2206206994597c13d831ec7"
 
 
 def freeze(desk: Desk, word: SignedWord) -> Answer:
     return desk.ask({"freeze": word})
 
 
-def thaw(desk: Desk, *scopes: str, at: int | None = None, by: int = 2, number: int = 1) -> Answer:
-    at = desk.now_ms // 1_000 if at is None else at
-    return desk.ask({"thaw": desk.house.order(Thaw(scopes, at, number), by=by)})
+@dataclass
+class Officers:
+    """They sign steps, the signer journals them, the watchtower reads them there."""
+
+    desk: Desk
+    book: Book
+    number: int = 0
+
+    def order(self, stage: Stage, *scopes: str, at: int | None = None) -> SignedOrder:
+        self.number += 1
+        at = self.desk.now_ms // 1_000 if at is None else at
+        return self.desk.house.order(Restore(scopes, stage, at, self.number, CHECKS))
+
+    def journal(self, order: SignedOrder) -> tuple[str, ...]:
+        """What is frozen once the journal has this order."""
+        after = self.book.head.seq
+        self.book.add(Ordered(order, self.desk.now_ms // 1_000))
+        return self.desk.granted(self.book.ask(after)).lease.frozen
+
+    def begin(self, *scopes: str, at: int | None = None) -> tuple[str, ...]:
+        """The first step, which ends the freezes."""
+        return self.journal(self.order(Stage.ALLOWLISTED, *scopes, at=at))
+
+
+@pytest.fixture
+def officers(desk: Desk, book: Book) -> Officers:
+    desk.granted(book.ask(0))
+    return Officers(desk, book)
 
 
 def test_any_officer_alone_can_freeze_and_it_outlasts_a_restart(desk: Desk, book: Book) -> None:
@@ -39,16 +66,12 @@ def test_any_officer_alone_can_freeze_and_it_outlasts_a_restart(desk: Desk, book
     assert desk.granted(book.ask(1)).lease.frozen == ("eip155:0", "eip155:1", "eip155:2")
 
 
-def test_a_freeze_key_can_freeze_from_the_first_moment_and_can_do_nothing_else(desk: Desk, book: Book) -> None:
+def test_a_freeze_key_can_freeze_from_the_first_moment(desk: Desk, book: Book) -> None:
     on_duty = Ed25519PrivateKey.generate()
     tower = Tower(desk.store, desk.house.lease_key, desk.house.quorum.fingerprint(), (key_hex(on_duty),), 5_000, int)
     word = sign_freeze("*", "night", 1, on_duty.private_bytes_raw())
     assert tower.answer(msgspec.json.encode({"freeze": word})) == Frozen(("*",), is_news=True)
     desk.granted(book.ask(0))
-    lone = House(officers=[on_duty, on_duty, on_duty]).order(Thaw(("*",), NOW_MS // 1_000, 1))
-    refused = tower.answer(msgspec.json.encode({"thaw": lone}))
-    assert isinstance(refused, WordRefused)
-    assert refused.refused == "order-not-allowed"
 
 
 def test_nobody_else_can_freeze(desk: Desk, book: Book) -> None:
@@ -85,73 +108,93 @@ def test_a_freeze_says_what_and_why_in_one_line(desk: Desk, book: Book, scope: s
     assert isinstance(freeze(desk, word), WordRefused)
 
 
-def test_the_same_word_twice_is_one_and_comes_too_late_after_its_thaw(desk: Desk, book: Book) -> None:
-    desk.granted(book.ask(0))
+def test_the_same_word_twice_is_one_and_comes_too_late_after_its_restore(desk: Desk, officers: Officers) -> None:
     word = desk.house.freeze()
     assert freeze(desk, word) == Frozen(("*",), is_news=True)
     assert freeze(desk, word) == Frozen(("*",), is_news=False)
     desk.now_ms += 1_000
-    assert thaw(desk, "*") == Frozen((), is_news=True)
+    assert officers.begin("*") == ()
     assert freeze(desk, word) == Frozen((), is_news=False)
     assert freeze(desk, desk.house.freeze(at=2)) == Frozen(("*",), is_news=True)
 
 
-def test_a_thaw_needs_the_quorum_and_ends_its_own_scope_only(desk: Desk, book: Book) -> None:
-    desk.granted(book.ask(0))
-    for scope in ("*", ETHEREUM, "mer_1"):
+def test_a_restore_ends_its_own_scope_only_and_everything_ends_all(desk: Desk, officers: Officers) -> None:
+    scopes = ("*", ETHEREUM, TOKEN, "mer_1")
+    for scope in scopes:
         freeze(desk, desk.house.freeze(scope))
     desk.now_ms += 1_000
-    assert isinstance(thaw(desk, "*", by=1), WordRefused)
-    assert desk.store.frozen == ("*", ETHEREUM, "mer_1")
-    assert thaw(desk, ETHEREUM) == Frozen(("*", "mer_1"), is_news=True)
-    assert thaw(desk, ETHEREUM) == Frozen(("*", "mer_1"), is_news=False)
-    assert thaw(desk, "*", number=2) == Frozen((), is_news=True)
+    assert officers.begin(ETHEREUM, TOKEN) == ("*", "mer_1")
+    assert officers.begin("*") == ()
     desk.restart()
-    assert desk.store.frozen == ()
+    assert desk.store.stages == dict.fromkeys(("*", ETHEREUM, TOKEN), Stage.ALLOWLISTED)
 
 
-def test_another_order_of_the_quorum_thaws_nothing(desk: Desk, book: Book) -> None:
-    assert isinstance(thaw(desk, "*"), WordRefused), "before a genesis no officer is known"
-    desk.granted(book.ask(0))
+def test_a_restore_that_the_journal_does_not_have_restores_nothing(desk: Desk, officers: Officers) -> None:
     freeze(desk, desk.house.freeze())
-    assert isinstance(desk.ask({"thaw": desk.house.order(Decide("mer_1", 1, 1))}), WordRefused)
+    order = officers.order(Stage.ALLOWLISTED, "*")
+    assert isinstance(desk.ask({"restore": order}), LeaseRefused)
     assert desk.store.frozen == ("*",)
 
 
-def test_a_thaw_that_was_held_back_does_not_end_a_later_freeze(desk: Desk, book: Book) -> None:
-    desk.granted(book.ask(0))
+def test_a_restore_that_was_held_back_does_not_end_a_later_freeze(desk: Desk, officers: Officers) -> None:
     made_at = desk.now_ms // 1_000
     desk.now_ms += 60_000
     freeze(desk, desk.house.freeze())
-    assert thaw(desk, "*", at=made_at) == Frozen(("*",), is_news=True)
+    assert officers.begin("*", at=made_at) == ("*",)
 
 
-def test_a_thaw_that_was_used_does_not_end_a_later_freeze_however_it_is_dated(desk: Desk, book: Book) -> None:
-    desk.granted(book.ask(0))
+def test_a_restore_that_was_used_does_not_end_a_later_freeze_however_it_is_dated(
+    desk: Desk, officers: Officers
+) -> None:
     freeze(desk, desk.house.freeze(at=1))
-    ahead = desk.now_ms // 1_000 + 200
-    assert thaw(desk, "*", at=ahead) == Frozen((), is_news=True)
+    used = officers.order(Stage.ALLOWLISTED, "*", at=desk.now_ms // 1_000 + 200)
+    assert officers.journal(used) == ()
     desk.now_ms += 10_000
     freeze(desk, desk.house.freeze(at=2))
-    assert thaw(desk, "*", at=ahead) == Frozen(("*",), is_news=False)
-    assert isinstance(thaw(desk, "*", at=desk.now_ms // 1_000 + 301, number=2), WordRefused)
+    assert officers.journal(used) == ("*",)
+    assert officers.begin("*", at=desk.now_ms // 1_000 + 301) == ("*",)
 
 
-def test_a_clock_that_was_set_back_revives_no_freeze_and_loses_none(desk: Desk, book: Book) -> None:
-    desk.granted(book.ask(0))
+def test_a_freeze_on_the_way_back_returns_to_frozen_and_no_later_step_ends_it(desk: Desk, officers: Officers) -> None:
     freeze(desk, desk.house.freeze(at=1))
-    assert thaw(desk, "*") == Frozen((), is_news=True)
+    seen = []
+    for stage in (Stage.ALLOWLISTED, Stage.LIMITED):
+        desk.now_ms += 10_000
+        officers.journal(officers.order(stage, "*"))
+        seen.append(desk.store.stages)
+    assert seen == [{"*": Stage.ALLOWLISTED}, {"*": Stage.LIMITED}]
+    freeze(desk, desk.house.freeze(at=2))
+    assert desk.store.stages == {"*": Stage.FROZEN}
+    desk.now_ms += 10_000
+    assert officers.journal(officers.order(Stage.NORMAL, "*")) == ("*",)
+    assert officers.begin("*") == ()
+    assert desk.store.stages == {"*": Stage.ALLOWLISTED}
+    for stage in (Stage.LIMITED, Stage.NORMAL):
+        officers.journal(officers.order(stage, "*"))
+    assert desk.store.stages == {}
+
+
+def test_a_clock_that_was_set_back_revives_no_freeze_and_loses_none(desk: Desk, officers: Officers) -> None:
+    freeze(desk, desk.house.freeze(at=1))
+    assert officers.begin("*") == ()
     desk.now_ms -= 3_600_000
     assert freeze(desk, desk.house.freeze(at=2)) == Frozen(("*",), is_news=True)
 
 
-def test_scopes_stand_still_from_their_stop_to_their_thaw() -> None:
+def test_scopes_stand_still_from_their_stop_to_the_first_step_back() -> None:
     stops = [Stop("a", "x", 1_000), Stop("b", "x", 9_000), Stop("c", "y", 9_000)]
-    assert frozen_scopes(stops, []) == ("x", "y")
-    assert frozen_scopes(stops, [GoOn("t", ("x",), 5, 9_500)]) == ("x", "y")
-    assert frozen_scopes(stops, [GoOn("t", ("x",), 9, 9_500)]) == ("y",)
-    assert frozen_scopes(stops, [GoOn("t", ("*",), 9, 8_999)]) == ("x", "y")
-    assert frozen_scopes(stops, [GoOn("t", ("*",), 9, 9_000)]) == ()
+
+    def left(stage: Stage, scope: str, at: int, received_ms: int) -> str:
+        return "".join(one.id for one in standing_stops(stops, [Step("t", (scope,), stage, at, received_ms)]))
+
+    assert left(Stage.ALLOWLISTED, "x", 5, 9_500) == "bc"
+    assert left(Stage.ALLOWLISTED, "x", 9, 9_500) == "c"
+    assert left(Stage.LIMITED, "x", 9, 9_500) == "abc"
+    assert left(Stage.ALLOWLISTED, "*", 9, 8_999) == "bc"
+    assert left(Stage.ALLOWLISTED, "*", 9, 9_000) == ""
+    assert stages(stops, [Step("t", ("x",), Stage.ALLOWLISTED, 9, 9_500)]) == {
+        "x": Stage.ALLOWLISTED, "y": Stage.FROZEN,
+    }  # fmt: skip
 
 
 class TestStore:
@@ -159,12 +202,11 @@ class TestStore:
         with pytest.raises(StoreInUse):
             Store(desk.path, desk.house.quorum.fingerprint())
 
-    @pytest.mark.parametrize("table", ["entries", "unleased", "stops", "thaws"])
+    @pytest.mark.parametrize("table", ["entries", "unleased", "stops", "restores"])
     @pytest.mark.parametrize("change", ["UPDATE {} SET rowid = 99", "DELETE FROM {}"])
-    def test_no_row_is_ever_changed(self, desk: Desk, book: Book, table: str, change: str) -> None:
-        desk.granted(book.ask(0))
+    def test_no_row_is_ever_changed(self, desk: Desk, officers: Officers, table: str, change: str) -> None:
         freeze(desk, desk.house.freeze())
-        thaw(desk, "*")
+        officers.begin("*")
         with sqlite3.connect(desk.path) as other:
             other.execute("INSERT INTO unleased VALUES (1)")
             with pytest.raises(sqlite3.IntegrityError, match="never changed"):

@@ -22,7 +22,7 @@ from holdfast.core.journal import (
     entry_hash,
 )
 from holdfast.core.leases import Ask, Fetched, LeaseInvalid, LeaseRefused, LeaseRequest, accept, fetch_message
-from holdfast.core.orders import Reanchor, SignedOrder, Thaw
+from holdfast.core.orders import CHECKS, Reanchor, Restore, SignedOrder, Stage
 from holdfast.core.quorum import Signature
 
 BITCOIN = "bip122:000000000019d6689c085ae165831e93"
@@ -113,9 +113,9 @@ class TestRefused:
         alone = Book(desk.house)
         alone.add(Ordered(desk.house.order(desk.house.genesis(), by=1), 1))
         assert desk.refused(alone.ask(0)).refused == "genesis-unknown"
-        thaw = Book(desk.house)
-        thaw.add(Ordered(desk.house.order(Thaw(("*",), 1, 1)), 1))
-        assert desk.refused(thaw.ask(0)).refused == "genesis-unknown"
+        step = Book(desk.house)
+        step.add(Ordered(desk.house.order(Restore(("*",), Stage.ALLOWLISTED, 1, 1, CHECKS)), 1))
+        assert desk.refused(step.ask(0)).refused == "genesis-unknown"
         assert desk.store.standing.head == Head()
 
     def test_an_empty_store_asks_for_the_entries_whoever_asks(self, desk: Desk, book: Book) -> None:
@@ -203,7 +203,7 @@ class TestRefused:
 
     def test_an_order_in_the_journal_that_the_quorum_did_not_sign_is_refused(self, desk: Desk, book: Book) -> None:
         desk.granted(book.ask(0))
-        book.add(Ordered(desk.house.order(Thaw(("*",), 1, 1), by=1), 1))
+        book.add(Ordered(desk.house.order(Restore(("*",), Stage.ALLOWLISTED, 1, 1, CHECKS), by=1), 1))
         assert desk.refused(book.ask(1)).refused == "journal-broken"
         again = book.copy(1)
         again.begin()
@@ -314,12 +314,14 @@ class TestFetched:
         assert desk.refused({"fetch": request.ask}).refused == "request-unsigned"
 
 
-def test_a_signer_that_stopped_itself_stands_still_until_the_quorum_thaws_it(desk: Desk, book: Book) -> None:
+def test_a_signer_that_stopped_itself_stands_still_until_the_quorum_restores_it(desk: Desk, book: Book) -> None:
     book.add(Stopped(BITCOIN, "a spend that is not in the journal"))
     assert desk.granted(book.ask(0)).lease.frozen == (BITCOIN,)
     desk.restart()
     desk.now_ms += 10_000
-    book.add(Ordered(desk.house.order(Thaw((BITCOIN,), desk.now_ms // 1_000, 1)), 1), started())
+    book.add(
+        Ordered(desk.house.order(Restore((BITCOIN,), Stage.ALLOWLISTED, desk.now_ms // 1_000, 1, CHECKS)), 1), started()
+    )
     assert desk.granted(book.ask(2)).lease.frozen == ()
     book.add(Stopped(BITCOIN, "again"))
     assert desk.granted(book.ask(4)).lease.frozen == (BITCOIN,)
@@ -327,7 +329,7 @@ def test_a_signer_that_stopped_itself_stands_still_until_the_quorum_thaws_it(des
 
 def test_the_quorums_signature_is_asked_of_those_who_are_in_it(desk: Desk, book: Book) -> None:
     desk.granted(book.ask(0))
-    order = desk.house.order(Thaw(("*",), 1, 1), by=1)
+    order = desk.house.order(Restore(("*",), Stage.ALLOWLISTED, 1, 1, CHECKS), by=1)
     stranger = Ed25519PrivateKey.generate()
     forged = msgspec.structs.replace(order, signatures=(*order.signatures, Signature(key_hex(stranger), "00" * 64)))
     doubled = msgspec.structs.replace(order, signatures=order.signatures * 2)

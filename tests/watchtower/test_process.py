@@ -96,22 +96,6 @@ def test_one_officer_freezes_from_the_command_line_while_nothing_else_runs(
     again = run_freeze(tmp_path, tower, files[2], "--scope", "eip155:1", "--scope", "mer_1")
     assert json.loads(again.out)["frozen"] == ["*", "eip155:1", "mer_1"]
 
-    for number, keyfile in enumerate(files[:2]):
-        if number == 0:
-            assert holdfast("vault", "order", "thaw", "*", "--out", tmp_path / "thaw.0.json").code == 0
-        signed = holdfast(
-            "vault", "order", "sign", tmp_path / f"thaw.{number}.json", "--keystore", keyfile, "--yes",
-            "--passphrase-file", tmp_path / "passphrase", "--out", tmp_path / f"thaw.{number + 1}.json",
-        )  # fmt: skip
-        assert signed.code == 0, signed.err
-        done = holdfast(
-            "thaw", tmp_path / f"thaw.{number + 1}.json", "--watchtower", f"127.0.0.1:{tower.port}", "--json"
-        )
-        if number == 0:
-            assert done.code == 5, done.err
-            assert "quorum-not-reached" in done.err
-    assert json.loads(done.out) == {"frozen": [], "is_news": True}
-
 
 def test_a_freeze_is_in_the_next_lease_within_a_second_of_being_sent(
     tower: RunningTower, house: House, book: Book

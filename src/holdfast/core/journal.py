@@ -208,7 +208,7 @@ class Abandoned(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="ab
 
 
 class Stopped(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="stopped", tag_field="kind"):
-    """The signer stopped itself: only a quorum's thaw lets this scope go on."""
+    """The signer stopped itself: only a quorum's restore lets this scope go on."""
 
     scope: str
     reason: str

@@ -108,7 +108,7 @@ class Fetched(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The watchtower's answer to a freeze or thaw: what is frozen now."""
+    """The watchtower's answer to a freeze: what is frozen now."""
 
     frozen: tuple[str, ...]
     is_news: bool

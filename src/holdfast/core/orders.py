@@ -5,6 +5,7 @@ Officers' orders are signed m-of-n over a domain tag and the exact bytes. Stoppi
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TypeVar
 
 import msgspec
@@ -20,6 +21,28 @@ VETO_TAG = b"holdfast veto 1\0"
 RECOVERY_TAG = b"holdfast recovery 1\0"
 EVERYTHING = "*"
 """The scope of a freeze that stops all networks."""
+
+
+class Stage(StrEnum):
+    """How far payouts of a scope have come back after a freeze: each step by one order, never two at once."""
+
+    FROZEN = "frozen"
+    """Nothing is signed."""
+    ALLOWLISTED = "allowlisted"
+    """Only to destinations that have long been on the policy's list, within the divided limits."""
+    LIMITED = "limited"
+    """To any destination, within the divided limits."""
+    NORMAL = "normal"
+
+
+CHECKS = ("journal-verified", "reconciled", "float-rotated", "credentials-rotated", "dependencies-clean")
+"""What officers affirm that they have seen, in the order in which it is done. `float-rotated`: or never touched."""
+STEPS = {
+    Stage.ALLOWLISTED: (Stage.FROZEN, frozenset(CHECKS[:3])),
+    Stage.LIMITED: (Stage.ALLOWLISTED, frozenset(CHECKS[:4])),
+    Stage.NORMAL: (Stage.LIMITED, frozenset(CHECKS)),
+}
+"""Of each step: the stage that it leads on from, and the checks that it needs. The first may follow on any stage."""
 
 
 class OrderMalformed(BadInput):
@@ -61,14 +84,17 @@ class RotateFloat(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
     """Unique among all orders."""
 
 
-class Thaw(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="thaw", tag_field="kind"):
-    """These scopes may go on: the end of the freezes of them that the officers knew of."""
+class Restore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="restore", tag_field="kind"):
+    """The next step of these scopes on their way back. The first one ends the freezes that the officers knew of."""
 
     scopes: tuple[str, ...]
-    """CAIP-2 ids, merchants' ids, or `*`, which ends all."""
+    """CAIP-2 ids, CAIP-19 ids, merchants' ids, or `*`: the first step of `*` ends all freezes."""
+    stage: Stage
     at: int
     """Seconds since 1970: a freeze that comes later outlasts it, so an order that was held back is worth nothing."""
     number: int
+    checked: tuple[str, ...]
+    """Of `CHECKS`: what the officers have seen."""
 
 
 class Reanchor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="re-anchor", tag_field="kind"):
@@ -110,7 +136,7 @@ class Migration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="mi
     number: int
 
 
-Order = Genesis | RotateFloat | Thaw | Reanchor | Decide | DirectPayout | Migration
+Order = Genesis | RotateFloat | Restore | Reanchor | Decide | DirectPayout | Migration
 
 
 class SignedOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,7 +150,7 @@ class Freeze(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Stop now. Signed by one officer, or by one of the policy's freeze keys."""
 
     scope: str
-    """A CAIP-2 id, a merchant's id, or `*`."""
+    """A CAIP-2 id, a CAIP-19 id, a merchant's id, or `*`."""
     reason: str
     by: str
     """Ed25519 public key, hex."""
@@ -163,7 +189,7 @@ Word = TypeVar("Word", Freeze, Veto, Recovery)
 _KINDS: dict[bytes, type[Order]] = {
     b'"kind":"genesis"': Genesis,
     b'"kind":"rotate-float"': RotateFloat,
-    b'"kind":"thaw"': Thaw,
+    b'"kind":"restore"': Restore,
     b'"kind":"re-anchor"': Reanchor,
     b'"kind":"decide"': Decide,
     b'"kind":"direct-payout"': DirectPayout,

@@ -82,7 +82,7 @@ class AttentionReason(StrEnum):
     WEBHOOK_ENDPOINT_GONE = "webhook-endpoint-gone"
     """An endpoint answered that it is gone, and gets nothing any more."""
     SIGNER_STOPPED = "signer-stopped"
-    """The signer stopped itself in a scope; only a quorum's thaw lets it go on."""
+    """The signer stopped itself in a scope; only a quorum's restore lets it go on."""
     JOURNAL_FORKED = "journal-forked"
     """The signer told a second history."""
     JOURNAL_CONTRADICTED = "journal-contradicted"

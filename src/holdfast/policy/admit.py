@@ -12,16 +12,20 @@ from holdfast.core.certificates import CERTIFICATE_TAG, Certificate, Certificate
 from holdfast.core.errors import Conflict
 from holdfast.core.intents import SignedIntent
 from holdfast.core.orders import (
+    EVERYTHING,
     ORDER_TAG,
     RECOVERY_TAG,
+    STEPS,
     VETO_TAG,
     DirectPayout,
     Genesis,
     OrderMalformed,
     Recovery,
+    Restore,
     RotateFloat,
     SignedOrder,
     SignedWord,
+    Stage,
     Veto,
     read_order,
     read_word,
@@ -31,6 +35,9 @@ from holdfast.policy.decide import Moment, Proposal, Refused, decide
 from holdfast.policy.document import POLICY_TAG, read_policy
 from holdfast.policy.people import MerchantRecord, Times
 from holdfast.policy.record import Record
+
+AHEAD_SECONDS_MAX = 300
+"""How far ahead of the signer's clock an officer's may be."""
 
 
 class DocumentStale(Conflict):
@@ -49,6 +56,12 @@ class WordUnsigned(Conflict):
     """The veto or recovery is not signed by a key that may. Sign with the merchant's old key or recovery key."""
 
     code = "word-unsigned"
+
+
+class RestoreNotDue(Conflict):
+    """The step does not follow on the scope's stage, comes too soon, or lacks a check. Do what the detail says."""
+
+    code = "restore-not-due"
 
 
 class NotBegun(Conflict):
@@ -74,7 +87,7 @@ def genesis(signed: SignedOrder, root_fingerprint: str, now: int) -> j.Ordered:
 
 
 def order(record: Record, signed: SignedOrder, now: int) -> j.Ordered | None:
-    """An order of the quorum. Raises `OrderMalformed`, `QuorumNotReached`, `NotBegun`."""
+    """An order of the quorum. Raises `OrderMalformed`, `QuorumNotReached`, `NotBegun`, `RestoreNotDue`."""
     document = signed.document.encode()
     content = read_order(document)
     if isinstance(content, Genesis):
@@ -86,7 +99,29 @@ def order(record: Record, signed: SignedOrder, now: int) -> j.Ordered | None:
         _require_direct(record, content, now)
     if isinstance(content, RotateFloat) and content.float.network not in record.floats:
         raise OrderMalformed(f"{content.float.network} has no float")
+    if isinstance(content, Restore):
+        _require_step(record, content, now)
     return j.Ordered(signed, now)
+
+
+def _require_step(record: Record, content: Restore, now: int) -> None:
+    """One step at a time, each once the one before has lasted; what was stolen from must be under a new key."""
+    if content.stage not in STEPS or not content.scopes or content.at > now + AHEAD_SECONDS_MAX:
+        raise RestoreNotDue("it names no step, no scope, or a time that is still to come")
+    before, needed = STEPS[content.stage]
+    if missing := needed.difference(content.checked):
+        raise RestoreNotDue(f"not checked: {', '.join(sorted(missing))}")
+    soak = max((one.delays.restore_soak_seconds for one in record.policies.in_force(Times(now, now))), default=0)
+    for scope in content.scopes:
+        touched = record.touched if scope == EVERYTHING else record.touched & {scope}
+        if touched:
+            raise RestoreNotDue(f"the float was spent by somebody else and not rotated: {', '.join(sorted(touched))}")
+        stage, since = record.stages.get(scope, (Stage.FROZEN, 0))
+        if content.stage is not Stage.ALLOWLISTED and stage is not before:
+            raise RestoreNotDue(f"{scope} is not {before}")
+        # Whoever signs before the stage has lasted cannot have seen how it went.
+        if content.stage is not Stage.ALLOWLISTED and min(content.at, now) < since + soak:
+            raise RestoreNotDue(f"{scope} is {before} for {soak} seconds at the least: sign at {since + soak}")
 
 
 def _require_direct(record: Record, content: DirectPayout, now: int) -> None:

@@ -18,7 +18,7 @@ from holdfast.core.evm_transactions import decode, read_unsigned as read_evm
 from holdfast.core.journal import Entry, Head, StoredEntry, read_entries
 from holdfast.core.networks import EvmNetwork, network_by_id
 from holdfast.policy import admit
-from holdfast.policy.decide import Moment, Proposal, Refused, decide
+from holdfast.policy.decide import Moment, Proposal, Refused, decide, is_held_back
 from holdfast.policy.people import Times
 from holdfast.policy.record import GAS_PURPOSES, PAYOUT, Record
 
@@ -69,6 +69,10 @@ def _check(record: Record, entry: Entry, root_fingerprint: str) -> None:  # noqa
         case j.Signed():
             reservation = record.reservations[body.reservation]
             _require(reservation.signed is None, entry, "a reservation is signed once")
+            seconds = entry.written_at // 1000  # a false one moves no listing that the quorum did not sign
+            payouts = [record.payouts[one].payout for one in reservation.body.payouts]
+            is_held = any(is_held_back(record, one, Times(seconds, seconds)) for one in payouts)
+            _require(not is_held, entry, "it pays beyond the allow-list while payouts are being restored")
             _check_signed(record, entry, body, reservation.body)
         case j.Mined():
             signed = record.reservations[body.reservation].signed

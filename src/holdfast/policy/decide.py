@@ -23,6 +23,7 @@ from holdfast.core.intents import (
     signing_input,
     standing_payout,
 )
+from holdfast.core.orders import Stage
 from holdfast.core.quorum import Signature, is_signed, signers
 from holdfast.policy.document import AssetPolicy, Policy
 from holdfast.policy.limits import Usage
@@ -75,7 +76,7 @@ class Refused:
 Decision = Allowed | Refused
 
 
-def decide(  # noqa: C901  the one ladder: a branch a rule
+def decide(  # noqa: C901, PLR0915  the one ladder: a branch a rule
     proposal: Proposal, record: Record, moment: Moment, *, is_direct: bool = False
 ) -> Decision:
     """Whether the payout may be signed under every policy that is in force.
@@ -123,6 +124,10 @@ def decide(  # noqa: C901  the one ladder: a branch a rule
         return Refused(Rule.DESTINATION_OURS)
     if moment.is_frozen(record, payout.network):
         return Refused(Rule.NETWORK_FROZEN)
+    if moment.is_frozen(record, payout.asset):
+        return Refused(Rule.ASSET_FROZEN)
+    if not is_direct and is_held_back(record, payout, moment.now):
+        return Refused(Rule.STAGE_ALLOWLISTED)
     if not is_direct and any(
         _approvals_missing(proposal, record, policy.assets[payout.asset], payout) for policy in policies
     ):
@@ -137,6 +142,14 @@ def decide(  # noqa: C901  the one ladder: a branch a rule
         if rule is not None:
             return Refused(rule)
     return Allowed(payout)
+
+
+def is_held_back(record: Record, payout: Payout, now: Times) -> bool:
+    """Whether its scope is only just being restored, and not all of it goes where officers have long let it go."""
+    if record.stage_of(payout.network, payout.asset, payout.merchant) is not Stage.ALLOWLISTED:
+        return False
+    keys = {(payout.merchant, payout.network, line.destination) for line in payout.lines}
+    return not all(record.is_listed(policy, key, now) for policy in record.policies.in_force(now) for key in keys)
 
 
 def _payout(intent: Intent, proposal: Proposal) -> Payout | None:
@@ -209,6 +222,9 @@ def _limit(policy: Policy, record: Record, payout: Payout, now: Times) -> Rule |
                 return rule
     if record.unconfirmed.get(payout.asset, 0) + payout.lines_units > asset.unconfirmed_max_units:
         return Rule.UNCONFIRMED_TOO_MUCH
+    is_whole = record.stage_of(payout.network, payout.asset, payout.merchant) is Stage.NORMAL
+    if not is_whole and any(record.eased_units(policy, key, at) < units for key, units in charges.items()):
+        return Rule.STAGE_LIMITED
     return None
 
 

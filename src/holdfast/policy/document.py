@@ -29,6 +29,8 @@ LOOSENING_SECONDS_MIN = 86_400
 KEY_CHANGE_SECONDS_MIN = 3 * 86_400
 RECOVERY_SECONDS_MIN = 14 * 86_400
 AGEING_SECONDS_MIN = 86_400
+RESTORE_SOAK_SECONDS_MIN = 600
+LIMITED_DIVISOR_MIN = 2
 
 
 class PolicyMalformed(BadInput):
@@ -52,7 +54,10 @@ class DelaysWire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     recovery_seconds: int
     """After a veto: how long a quorum's decision waits where the recovery key is silent."""
     ageing_seconds: int
-    """How long after its first confirmed payout a destination is `new`."""
+    """How long after its first confirmed payout a destination is `new`; how old an allow-listing must be to count in
+    the first stage of a restore."""
+    restore_soak_seconds: int
+    """How long each stage of a restore lasts at the least."""
 
 
 class ApprovalWire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,6 +122,8 @@ class PolicyWire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires_at: datetime
     intent_seconds_max: int
     delays: DelaysWire
+    limited_divisor: int
+    """What part of every limit is open until the last step of a restore."""
     networks: dict[str, NetworkWire]
     assets: dict[str, AssetWire]
     merchants: dict[str, dict[str, BucketWire]] = {}
@@ -166,6 +173,7 @@ class Policy:
     expires_at: int
     intent_seconds_max: int
     delays: DelaysWire
+    limited_divisor: int
     networks: dict[str, NetworkPolicy]
     assets: dict[str, AssetPolicy]
     merchants: dict[tuple[str, str], Limit]
@@ -206,6 +214,7 @@ def _policy(wire: PolicyWire, digest: str) -> Policy:
         expires_at=int(wire.expires_at.timestamp()),
         intent_seconds_max=wire.intent_seconds_max,
         delays=wire.delays,
+        limited_divisor=wire.limited_divisor,
         networks={name: _network(name, network) for name, network in wire.networks.items()},
         assets=assets,
         merchants={
@@ -228,11 +237,13 @@ def _check(wire: PolicyWire) -> None:
         ("key_change_seconds", wire.delays.key_change_seconds, KEY_CHANGE_SECONDS_MIN),
         ("recovery_seconds", wire.delays.recovery_seconds, RECOVERY_SECONDS_MIN),
         ("ageing_seconds", wire.delays.ageing_seconds, AGEING_SECONDS_MIN),
+        ("restore_soak_seconds", wire.delays.restore_soak_seconds, RESTORE_SOAK_SECONDS_MIN),
+        ("limited_divisor", wire.limited_divisor - 1, LIMITED_DIVISOR_MIN - 1),
     )
     is_test = all(network_by_id(name).is_test for name in wire.networks)
-    for name, seconds, floor in floors:
-        if seconds < (0 if is_test else floor):
-            raise PolicyMalformed(f"{name} is below its floor of {floor}")
+    for name, value, floor in floors:
+        if value < (0 if is_test else floor):
+            raise PolicyMalformed(f"{name} is below its floor")
 
 
 def _network(name: str, wire: NetworkWire) -> NetworkPolicy:
@@ -291,6 +302,7 @@ def loosenings(old: Policy, new: Policy) -> list[str]:
         for name in DelaysWire.__struct_fields__
         if getattr(new.delays, name) < getattr(old.delays, name)
     ]
+    found += ["a larger part of the limits in a restore"] if new.limited_divisor < old.limited_divisor else []
     found += ["intents may wait longer"] if new.intent_seconds_max > old.intent_seconds_max else []
     found += ["it expires later"] if new.expires_at > old.expires_at else []
     for name, network in new.networks.items():

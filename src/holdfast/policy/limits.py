@@ -22,6 +22,10 @@ class Limit:
         """Most that can go out in any window of this length, rounded up."""
         return self.burst_units - (-self.per_day_units * seconds // DAY_SECONDS)
 
+    def divided(self, by: int) -> Limit:
+        """A part of it, rounded down."""
+        return Limit(self.burst_units // by, self.per_day_units // by)
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:

@@ -31,8 +31,9 @@ from holdfast.core.orders import (
     Migration,
     Reanchor,
     Recovery,
+    Restore,
     RotateFloat,
-    Thaw,
+    Stage,
     Veto,
     read_order,
     read_word,
@@ -40,7 +41,7 @@ from holdfast.core.orders import (
 from holdfast.core.quorum import Quorum, read_quorum
 from holdfast.policy.document import HOUSE_KINDS, Policy, read_policy
 from holdfast.policy.limits import Anchor, Limit, Usage
-from holdfast.policy.people import MerchantRecord, Policies
+from holdfast.policy.people import MerchantRecord, Policies, Times
 
 PAYOUT = "payout"
 """The purpose of a transaction that merchants ordered."""
@@ -137,6 +138,12 @@ class Record:
     clocks: dict[str, Anchor] = field(default_factory=dict)
     stopped: dict[str, str] = field(default_factory=dict)
     """Scopes that the signer stopped by itself, and why."""
+    touched: set[str] = field(default_factory=set)
+    """Networks whose float somebody else spent, until it is rotated."""
+    stages: dict[str, tuple[Stage, int]] = field(default_factory=dict)
+    """By scope that is being restored: how far, and since when. What people froze, the watchtower alone knows."""
+    eased: dict[str, dict[Key, Usage]] = field(default_factory=dict)
+    """By policy hash: what is used of the divided limits since the newest step of a restore."""
     orders: set[int] = field(default_factory=set)
     direct: dict[str, Payout] = field(default_factory=dict)
     """Payouts that the quorum ordered out of the vault itself."""
@@ -174,6 +181,8 @@ class Record:
                 self._mined(body)
             case j.Stopped():
                 self.stopped[body.scope] = body.reason
+                self.touched.add(body.scope)
+                self.stages.pop(body.scope, None)
             case _ as never:
                 assert_never(never)
         self.head = Head(entry.seq, entry.stored.hash)
@@ -185,6 +194,23 @@ class Record:
     def is_stopped(self, *scopes: str) -> bool:
         """Whether the signer stopped any of these by itself."""
         return EVERYTHING in self.stopped or any(scope in self.stopped for scope in scopes)
+
+    def stage_of(self, *scopes: str) -> Stage:
+        """The stage that counts for what belongs to all of these: the narrowest one."""
+        found = {self.stages[scope][0] for scope in (EVERYTHING, *scopes) if scope in self.stages}
+        return next((stage for stage in (Stage.ALLOWLISTED, Stage.LIMITED) if stage in found), Stage.NORMAL)
+
+    def eased_units(self, policy: Policy, key: Key, at: int) -> int:
+        """What is left of a bucket while its scope is being restored."""
+        limit, usage = limit_of(policy, key), self.eased.get(policy.hash, {}).get(key, Usage())
+        return 0 if limit is None else usage.left_units(limit.divided(policy.limited_divisor), at)
+
+    def is_listed(self, policy: Policy, key: tuple[str, str, str], now: Times) -> bool:
+        """Whether a destination is on a policy's list, and was on one long before."""
+        by = now.earliest - policy.delays.ageing_seconds
+        return policy.listed.get(key, 0) > now.latest and any(
+            key in other.listed and at <= by for other, at in self.policies.taken
+        )
 
     def destination_class(self, policy: Policy, payout: Payout, address: str, now: int) -> str:
         """`listed`, `aged` or `new`: which bucket a destination draws on."""
@@ -240,10 +266,9 @@ class Record:
             case RotateFloat(float=key):
                 self.old_floats.append(self.floats[key.network])
                 self.floats[key.network] = key
-            case Thaw(scopes=scopes):
-                self.stopped = (
-                    {} if EVERYTHING in scopes else {k: v for k, v in self.stopped.items() if k not in scopes}
-                )
+                self.touched.discard(key.network)
+            case Restore():
+                self._restored(order, body.at)
             case Reanchor(lease_key=lease_key):
                 self.lease_key = lease_key
             case DirectPayout():
@@ -256,6 +281,15 @@ class Record:
             case _ as never:
                 assert_never(never)
         self.orders.add(order.number)
+
+    def _restored(self, order: Restore, at: int) -> None:
+        for scope in order.scopes:
+            self.stages[scope] = (order.stage, at)
+        self.stages = {scope: one for scope, one in self.stages.items() if one[0] is not Stage.NORMAL}
+        self.eased = {}
+        if order.stage is Stage.ALLOWLISTED:
+            is_all = EVERYTHING in order.scopes
+            self.stopped = {k: v for k, v in self.stopped.items() if not is_all and k not in order.scopes}
 
     def _direct(self, order: DirectPayout) -> None:
         """The vault pays it: the float never will, and the merchant has it no more."""
@@ -420,6 +454,8 @@ class Record:
         if limit is not None and units:
             usage = self.usage[policy.hash]
             usage[key] = usage.get(key, Usage()).charged(limit, units, now)
+            eased = self.eased.setdefault(policy.hash, {})
+            eased[key] = eased.get(key, Usage()).charged(limit.divided(policy.limited_divisor), units, now)
 
 
 def payout_of(accepted: j.Accepted) -> Payout:

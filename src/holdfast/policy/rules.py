@@ -43,6 +43,10 @@ class Rule(StrEnum):
     """It pays to the float or the vault."""
     NETWORK_FROZEN = "network-frozen"
     """People froze the network, or the signer stopped it by itself."""
+    ASSET_FROZEN = "asset-frozen"
+    """People froze the asset."""
+    STAGE_ALLOWLISTED = "stage-allowlisted"
+    """Payouts are being restored: for now only to destinations that have long been on the policy's list."""
     APPROVALS_MISSING = "approvals-missing"
     """Too few officers have signed this very intent."""
     # entitle
@@ -63,6 +67,8 @@ class Rule(StrEnum):
     """The asset's limit is used up for now."""
     UNCONFIRMED_TOO_MUCH = "unconfirmed-too-much"
     """Too much is released and not final: it waits for blocks."""
+    STAGE_LIMITED = "stage-limited"
+    """Payouts are being restored: the part of the limits that is open is used up for now."""
     # build
     NETWORK_UNSEEN = "network-unseen"
     """The signer's own nodes do not answer, or do not agree."""

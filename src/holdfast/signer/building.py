@@ -9,6 +9,7 @@ from holdfast.core.evm_float import FeeLevel
 from holdfast.core.intents import Payout
 from holdfast.core.journal import Reserved
 from holdfast.core.networks import BitcoinNetwork, EvmNetwork, Network
+from holdfast.core.orders import Stage
 from holdfast.policy.decide import Refused
 from holdfast.policy.document import Policy
 from holdfast.policy.limits import Usage
@@ -97,6 +98,9 @@ def refuse_fee(record: Record, body: Reserved, policies: Sequence[Policy]) -> Re
             usage = record.usage[policy.hash].get(key, Usage())
             if limit is None or usage.left_units(limit, at) < body.extra_fee_units:
                 return Refused(Rule.LIMIT_FEES, " ".join(key))
+            is_whole = record.stage_of(body.network, body.asset) is Stage.NORMAL
+            if not is_whole and record.eased_units(policy, key, at) < body.extra_fee_units:
+                return Refused(Rule.STAGE_LIMITED, " ".join(key))
     return None
 
 

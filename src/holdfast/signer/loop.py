@@ -17,7 +17,7 @@ from holdfast.core.journal import StoredEntry
 from holdfast.core.networks import EvmNetwork, Network
 from holdfast.core.orders import SignedOrder
 from holdfast.policy import admit
-from holdfast.policy.decide import Allowed, Decision, Moment, Proposal, Refused, decide
+from holdfast.policy.decide import Allowed, Decision, Moment, Proposal, Refused, decide, is_held_back
 from holdfast.policy.document import Policy
 from holdfast.policy.limits import Reading, refilled
 from holdfast.policy.people import Times
@@ -213,7 +213,8 @@ class Signer:
                 if asset.startswith(f"{name}/"):
                     self._build_payouts(network, asset, rate)
             for body in house.proposals(self.record, network, rate, policies):
-                self._reserve(body)
+                if not self._moment().is_frozen(self.record, body.asset):
+                    self._reserve(body)
         self._bump(network, rate)
 
     async def _build_gas(self, name: str, work: Work) -> None:
@@ -237,7 +238,14 @@ class Signer:
             self._reserve(body)
 
     def _build_payouts(self, network: Network, asset: str, rate: FeeRate) -> None:
-        payouts = [(one, self.record.payouts[one].payout) for one in self.record.unreserved]
+        waiting = [(one, self.record.payouts[one].payout) for one in self.record.unreserved]
+        moment = self._moment()
+        payouts = [
+            (one, payout)
+            for one, payout in waiting
+            if not is_held_back(self.record, payout, moment.now)
+            and not any(moment.is_frozen(self.record, scope) for scope in (payout.asset, payout.merchant))
+        ]
         for batch in building.batches(network, asset, [one for one in payouts if one[1].asset == asset]):
             body = building.pay(self.record, network, batch, rate)
             if isinstance(body, NotEnough) or not self._reserve(body):
@@ -268,11 +276,14 @@ class Signer:
                 self._add(sign(reservation, self.record, self.keys))
 
     def _may(self, held: Held, reservation: Reservation) -> bool:
-        """Whether the lease, read again now, covers this; a freeze of a merchant holds what pays for him."""
-        merchants = {self.record.payouts[one].payout.merchant for one in reservation.body.payouts}
-        is_frozen = held.lease.is_frozen(reservation.body.network, *merchants)
-        is_stopped = self.record.is_stopped(reservation.body.network, *merchants)
-        return held.is_valid(self.clocks) and not is_frozen and not is_stopped
+        """Whether the lease, read again now, covers this: a freeze of a merchant or an asset holds what pays it, the
+        first stage of a restore what goes beyond the allow-lists."""
+        payouts = [self.record.payouts[one].payout for one in reservation.body.payouts]
+        scopes = {reservation.body.network, reservation.body.asset, *(one.merchant for one in payouts)}
+        if held.lease.is_frozen(*scopes) or self.record.is_stopped(*scopes):
+            return False
+        now = self._times()
+        return held.is_valid(self.clocks) and not any(is_held_back(self.record, one, now) for one in payouts)
 
     async def _release(self, held: Held, mirrored: int) -> None:
         """Hand over what is witnessed: to the platform, and signed bytes to our own nodes. The same bytes, always."""

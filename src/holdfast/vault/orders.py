@@ -27,9 +27,10 @@ from holdfast.core.orders import (
     Migration,
     Order,
     Reanchor,
+    Restore,
     RotateFloat,
     SignedOrder,
-    Thaw,
+    Stage,
 )
 from holdfast.core.quorum import HEX_KEY, Quorum, read_quorum
 from holdfast.vault.officers import OfficerPublic, descriptor_of
@@ -112,13 +113,8 @@ def describe(order: Order) -> list[str]:
             return _genesis(order)
         case RotateFloat():
             return ["The float of a network moves to a new key.", *_float(order.float), _number(order.number)]
-        case Thaw():
-            scopes = ["everything" if scope == EVERYTHING else scope for scope in order.scopes]
-            return [
-                f"Payouts may go on in: {', '.join(scopes)}",
-                f"This ends what was frozen until {_time(order.at)}, and nothing that is frozen later.",
-                _number(order.number),
-            ]
+        case Restore():
+            return _restore(order)
         case Reanchor():
             return [
                 "The journal goes on from here although the watchtower, or the journal, is a new one.",
@@ -142,6 +138,26 @@ def describe(order: Order) -> list[str]:
             return [f"Of merchant {order.merchant}, certificate version {order.version} counts.", _number(order.number)]
         case _ as never:
             assert_never(never)
+
+
+_MEANING = {
+    Stage.FROZEN: "Nothing is paid: this is no step. Sign nothing.",
+    Stage.ALLOWLISTED: "From now on: payouts to destinations long on the policy's list, within divided limits.",
+    Stage.LIMITED: "From now on: payouts to any destination, within divided limits.",
+    Stage.NORMAL: "From now on: all that the policy allows.",
+}
+
+
+def _restore(order: Restore) -> list[str]:
+    scopes = ["everything" if scope == EVERYTHING else scope for scope in order.scopes]
+    ends = f"This ends what was frozen until {_time(order.at)}, and nothing that is frozen later."
+    return [
+        f"Payouts are restored to the stage {order.stage.value} in: {', '.join(scopes)}",
+        _MEANING[order.stage],
+        *([ends] if order.stage is Stage.ALLOWLISTED else []),
+        "Whoever signs says that these were looked at: " + (", ".join(order.checked) or "nothing"),
+        _number(order.number),
+    ]
 
 
 def _intent(order: DirectPayout) -> list[str]:

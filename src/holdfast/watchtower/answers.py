@@ -1,4 +1,4 @@
-"""One line in, one line out: what the watchtower answers to a request for a lease, to a freeze and to a thaw.
+"""One line in, one line out: what the watchtower answers to a request for a lease and to a freeze.
 
 Whatever it answers is on the disk before. It knows nothing of sockets.
 """
@@ -24,17 +24,14 @@ from holdfast.core.leases import (
     SignedLease,
     fetch_message,
 )
-from holdfast.core.orders import EVERYTHING, FREEZE_TAG, Freeze, SignedOrder, SignedWord, Thaw, read_word
+from holdfast.core.orders import EVERYTHING, FREEZE_TAG, Freeze, SignedWord, read_word
 from holdfast.core.quorum import is_signed, tagged
 from holdfast.watchtower import leases
 from holdfast.watchtower.leases import Own, examine
-from holdfast.watchtower.standing import OrderNotAllowed, read_signed
 from holdfast.watchtower.store import Store
 
 SCOPE_LENGTH_MAX = 120
 REASON_LENGTH_MAX = 500
-CLOCK_SECONDS_MAX = 300
-"""How far ahead of the watchtower's clock an officer's may be."""
 
 
 class FreezeNotAllowed(NotPermitted):
@@ -44,7 +41,7 @@ class FreezeNotAllowed(NotPermitted):
 
 
 class WordRefused(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The answer to a freeze or thaw that was not taken."""
+    """The answer to a freeze that was not taken."""
 
     refused: str
     detail: str
@@ -54,14 +51,13 @@ Answer = SignedLease | LeaseRefused | Fetched | Frozen | WordRefused
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request: for a lease (`ask`, `entries`, `signature`), to fetch the journal back, to freeze, or to thaw."""
+    """A request: for a lease (`ask`, `entries`, `signature`), to fetch the journal back, or to freeze."""
 
     ask: Ask | UnsetType = UNSET
     fetch: Ask | UnsetType = UNSET
     entries: tuple[StoredEntry, ...] = ()
     signature: str = ""
     freeze: SignedWord | UnsetType = UNSET
-    thaw: SignedOrder | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +81,6 @@ class Tower:
         try:
             if not isinstance(request.freeze, UnsetType):
                 return self._freeze(request.freeze)
-            if not isinstance(request.thaw, UnsetType):
-                return self._thaw(request.thaw)
         except HoldfastError as error:
             return WordRefused(error.code, error.detail)
         if not isinstance(request.fetch, UnsetType):
@@ -127,18 +121,6 @@ class Tower:
         if not _is_text(freeze.scope, SCOPE_LENGTH_MAX) or not _is_text(freeze.reason, REASON_LENGTH_MAX):
             raise FreezeNotAllowed("scope or reason is empty, too long or not printable")
         is_new = self.store.freeze(freeze, word, self.now_ms())
-        return Frozen(self.store.frozen, is_new)
-
-    def _thaw(self, order: SignedOrder) -> Frozen:
-        quorum, now_ms = self.store.standing.quorum, self.now_ms()
-        if quorum is None:
-            raise OrderNotAllowed("there is no journal yet, so nobody knows the officers")
-        thaw = read_signed(order, quorum)
-        if not isinstance(thaw, Thaw):
-            raise OrderNotAllowed("it is another order than a thaw")
-        if thaw.at > now_ms // 1_000 + CLOCK_SECONDS_MAX:
-            raise OrderNotAllowed(f"it is dated {thaw.at - now_ms // 1_000} seconds ahead of the watchtower's clock")
-        is_new = self.store.thaw(thaw, order, now_ms)
         return Frozen(self.store.frozen, is_new)
 
 

@@ -31,9 +31,9 @@ class TowerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """The file `tower.toml`. Paths are relative to its directory."""
 
     root_fingerprint: HexKey
-    """SHA-256 of the quorum document whose officers may begin, thaw and re-anchor. Compared with them by voice."""
+    """SHA-256 of the quorum document whose officers may begin, restore and re-anchor. Compared with them by voice."""
     data_file: Path
-    """The SQLite file that keeps the journal, the freezes and the thaws."""
+    """The SQLite file that keeps the journal, the freezes and the restores."""
     lease_key_file: Path
     """Keystore of the key that signs leases."""
     passphrase_file: Path

@@ -19,6 +19,7 @@ from holdfast.core.orders import (
     OrderMalformed,
     Reanchor,
     SignedOrder,
+    Stage,
     read_order,
 )
 from holdfast.core.quorum import Quorum, QuorumMalformed, QuorumNotReached, read_quorum, require_quorum
@@ -53,11 +54,12 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
-class GoOn:
-    """A thaw, and when it was received first."""
+class Step:
+    """A step of a restore, and when it was received first."""
 
     id: str
     scopes: tuple[str, ...]
+    stage: Stage
     at: int
     received_ms: int
 
@@ -111,16 +113,26 @@ def unleased(standing: Standing, entries: Iterable[Entry], *, is_withheld: bool)
     return newest
 
 
-def frozen_scopes(stops: Iterable[Stop], thaws: Iterable[GoOn]) -> tuple[str, ...]:
-    """What stands still: each stop that no thaw of its scope, made and received after it, has ended."""
+def standing_stops(stops: Iterable[Stop], steps: Iterable[Step]) -> list[Stop]:
+    """The stops that no restore of their scope, begun by an order made and received after them, has ended."""
     ended: dict[str, int] = {}
-    for thaw in thaws:
+    for step in steps:
+        if step.stage is not Stage.ALLOWLISTED:
+            continue  # later steps loosen what has begun to come back, and end no freeze that came meanwhile
         # The second in which it was made counts to its end: the officers' clocks have no finer hand.
-        reaches = min((thaw.at + 1) * 1_000, thaw.received_ms)
-        for scope in thaw.scopes:
+        reaches = min((step.at + 1) * 1_000, step.received_ms)
+        for scope in step.scopes:
             ended[scope] = max(reaches, ended.get(scope, 0))
     everything = ended.get(EVERYTHING, 0)
-    return tuple(sorted({stop.scope for stop in stops if stop.received_ms > max(everything, ended.get(stop.scope, 0))}))
+    return [stop for stop in stops if stop.received_ms > max(everything, ended.get(stop.scope, 0))]
+
+
+def stages(stops: Iterable[Stop], steps: Iterable[Step]) -> dict[str, Stage]:
+    """The stage of every scope that is not normal: frozen while a stop of it stands, else that of its newest step."""
+    steps = sorted(steps, key=lambda step: step.received_ms)
+    found = {scope: step.stage for step in steps for scope in step.scopes}
+    found |= {stop.scope: Stage.FROZEN for stop in standing_stops(stops, steps)}
+    return {scope: stage for scope, stage in sorted(found.items()) if stage is not Stage.NORMAL}
 
 
 def read_signed(order: SignedOrder, quorum: Quorum) -> Order:

@@ -28,9 +28,11 @@ from holdfast.core.journal import (
     entry_hash,
     read_entries,
 )
-from holdfast.core.orders import Freeze, SignedOrder, SignedWord, Thaw, read_order
-from holdfast.watchtower.standing import WEIGHTY, GoOn, Standing, Stop, following, frozen_scopes
+from holdfast.core.orders import Freeze, Restore, SignedOrder, SignedWord, Stage, read_order
+from holdfast.watchtower.standing import WEIGHTY, Standing, Step, Stop, following, stages
 
+AHEAD_SECONDS_MAX = 300
+"""How far ahead of the watchtower's clock an officer's may be: an order that is dated later ends no freeze."""
 SIGNER, WATCHTOWER = "signer", "watchtower"
 """Who stopped a scope, where it was no person."""
 _MARKS = tuple(f'"kind":"{kind}"' for kind in WEIGHTY)
@@ -43,15 +45,15 @@ CREATE TABLE IF NOT EXISTS stops (
   id TEXT PRIMARY KEY, scope TEXT NOT NULL, reason TEXT NOT NULL, "by" TEXT NOT NULL,
   document TEXT NOT NULL, signature TEXT NOT NULL, received_ms INTEGER NOT NULL UNIQUE
 ) STRICT;
-CREATE TABLE IF NOT EXISTS thaws (
-  id TEXT PRIMARY KEY, scopes TEXT NOT NULL, at INTEGER NOT NULL,
+CREATE TABLE IF NOT EXISTS restores (
+  id TEXT PRIMARY KEY, scopes TEXT NOT NULL, stage TEXT NOT NULL, at INTEGER NOT NULL,
   document TEXT NOT NULL, signatures TEXT NOT NULL, received_ms INTEGER NOT NULL UNIQUE
 ) STRICT;
 """
 _GUARDS = "".join(
     f"CREATE TRIGGER IF NOT EXISTS {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
     f"BEGIN SELECT RAISE(ABORT, '{table}: rows are never changed'); END;\n"
-    for table in ("entries", "unleased", "stops", "thaws")
+    for table in ("entries", "unleased", "stops", "restores")
     for verb in ("UPDATE", "DELETE")
 )
 
@@ -78,13 +80,18 @@ class Store:
             opened.callback(self._db.close)
             self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" + _SCHEMA + _GUARDS)
             self.standing = self._read(root_fingerprint)
-            self.frozen = self._frozen()
-            """Scopes that stand still now."""
+            self.stages = self._stages()
+            """Of every scope that is not normal."""
             self._opened = opened.pop_all()
 
     def close(self) -> None:
         """Let go of the file."""
         self._opened.close()
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Scopes that stand still now."""
+        return tuple(scope for scope, stage in self.stages.items() if stage is Stage.FROZEN)
 
     def hash_at(self, seq: int) -> str:
         """The hash of an entry that is held."""
@@ -99,7 +106,7 @@ class Store:
         return [StoredEntry(*row) for row in rows]
 
     def take(self, entries: list[Entry], standing: Standing, now_ms: int) -> None:
-        """Keep these entries and whatever they stop and thaw, in their order; all of it or nothing."""
+        """Keep these entries and whatever they stop and restore, in their order; all of it or nothing."""
         with self._transaction():
             self._db.executemany(
                 "INSERT INTO entries (seq, document, hash) VALUES (?, ?, ?)",
@@ -112,29 +119,22 @@ class Store:
                     self._stop(Freeze(entry.body.scope, entry.body.reason, SIGNER, 0), entry.stored.hash, now_ms)
                 elif isinstance(entry.body, Ordered):
                     order = read_order(entry.body.order.document.encode())
-                    if isinstance(order, Thaw):
-                        self._thaw(order, entry.body.order, now_ms)
+                    if isinstance(order, Restore) and order.at <= now_ms // 1_000 + AHEAD_SECONDS_MAX:
+                        self._restore(order, entry.body.order, now_ms)
         self.standing = standing
-        self.frozen = self._frozen()
+        self.stages = self._stages()
 
     def stop(self, scope: str, reason: str, now_ms: int) -> None:
         """Freeze by the watchtower's own judgement."""
         with self._transaction():
             self._stop(Freeze(scope, reason, WATCHTOWER, 0), f"{WATCHTOWER} {now_ms} {reason}", now_ms)
-        self.frozen = self._frozen()
+        self.stages = self._stages()
 
     def freeze(self, freeze: Freeze, word: SignedWord, now_ms: int) -> bool:
         """Keep a freeze; whether it is a new one."""
         with self._transaction():
             is_new = self._stop(freeze, _id(word.document), now_ms, word)
-        self.frozen = self._frozen()
-        return is_new
-
-    def thaw(self, thaw: Thaw, order: SignedOrder, now_ms: int) -> bool:
-        """Keep a thaw; whether it is a new one."""
-        with self._transaction():
-            is_new = self._thaw(thaw, order, now_ms)
-        self.frozen = self._frozen()
+        self.stages = self._stages()
         return is_new
 
     def _stop(self, freeze: Freeze, id_: str, now_ms: int, word: SignedWord | None = None) -> bool:
@@ -142,25 +142,29 @@ class Store:
         row = (id_, freeze.scope, freeze.reason, freeze.by, *signed, self._next_ms(now_ms))
         return self._db.execute("INSERT OR IGNORE INTO stops VALUES (?, ?, ?, ?, ?, ?, ?)", row).rowcount == 1
 
-    def _thaw(self, thaw: Thaw, order: SignedOrder, now_ms: int) -> bool:
+    def _restore(self, step: Restore, order: SignedOrder, now_ms: int) -> None:
         signatures = msgspec.json.encode(order.signatures).decode()
-        scopes = msgspec.json.encode(thaw.scopes).decode()
-        row = (_id(order.document), scopes, thaw.at, order.document, signatures, self._next_ms(now_ms))
-        return self._db.execute("INSERT OR IGNORE INTO thaws VALUES (?, ?, ?, ?, ?, ?)", row).rowcount == 1
+        scopes = msgspec.json.encode(step.scopes).decode()
+        row = (_id(order.document), scopes, step.stage.value, step.at, order.document, signatures)
+        self._db.execute("INSERT OR IGNORE INTO restores VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, self._next_ms(now_ms)))
 
     def _next_ms(self, now_ms: int) -> int:
         """A time of receipt after every other, even where the clock was set back."""
-        last = "SELECT max(ms) FROM (SELECT max(received_ms) ms FROM stops UNION SELECT max(received_ms) FROM thaws)"
+        last = "SELECT max(ms) FROM (SELECT max(received_ms) ms FROM stops UNION SELECT max(received_ms) FROM restores)"
         ((newest,),) = self._db.execute(last)
         return max(now_ms, (newest or 0) + 1)
 
-    def _frozen(self) -> tuple[str, ...]:
+    def _stages(self) -> dict[str, Stage]:
         stops = [Stop(*row) for row in self._db.execute("SELECT id, scope, received_ms FROM stops")]
-        thaws = [
-            GoOn(id_, tuple(msgspec.json.decode(scopes, type=list[str])), at, received_ms)
-            for id_, scopes, at, received_ms in self._db.execute("SELECT id, scopes, at, received_ms FROM thaws")
+        return stages(stops, self.steps())
+
+    def steps(self) -> list[Step]:
+        """Every step of a restore, oldest first."""
+        rows = self._db.execute("SELECT id, scopes, stage, at, received_ms FROM restores ORDER BY received_ms")
+        return [
+            Step(id_, tuple(msgspec.json.decode(scopes, type=list[str])), Stage(stage), at, received_ms)
+            for id_, scopes, stage, at, received_ms in rows
         ]
-        return frozen_scopes(stops, thaws)
 
     def _read(self, root_fingerprint: str) -> Standing:
         standing = Standing()

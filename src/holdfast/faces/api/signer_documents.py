@@ -91,7 +91,7 @@ async def post_policy(
 async def post_order(
     request: ApiRequest, parts: Parts, body: RawBody, idempotency_key: IdempotencyKey
 ) -> Response[SignedDocumentBody]:
-    """An order of the officers for the signer to fetch: rotate the float, thaw, re-anchor, decide."""
+    """An order of the officers for the signer to fetch: rotate the float, restore, decide, pay directly."""
     wanted = take(SignedDocumentRequest, body)
 
     async def work(conn: AsyncConnection[Any]) -> SignedDocumentBody:

@@ -1,4 +1,4 @@
-"""`holdfast freeze` and `holdfast thaw`: straight to the watchtower, whatever became of the platform."""
+"""`holdfast freeze`: straight to the watchtower, whatever became of the platform."""
 
 from __future__ import annotations
 
@@ -59,21 +59,6 @@ def freeze(  # noqa: PLR0913  one option of the command line each
     words = [sign_freeze(one, reason, at, signing) for one in scope or [EVERYTHING]]
     answers = [_tell(watchtower, "freeze", word) for word in words]
     _show(answers[-1], as_json=as_json)
-
-
-def thaw(
-    order_file: Annotated[Path, typer.Argument(metavar="FILE", help="A thaw that enough officers have signed.")],
-    *,
-    watchtower: TowerOption = TOWER,
-    as_json: JsonOption = False,
-) -> None:
-    """Let frozen payouts go on, by an order that the quorum signed (`holdfast vault order thaw`).
-
-    Example: `holdfast thaw thaw.signed.json --watchtower tower:8790`
-    """
-    from holdfast.vault import documents
-
-    _show(_tell(watchtower, "thaw", documents.read(order_file)), as_json=as_json)
 
 
 def _tell(address: str, name: str, word: object) -> Frozen:

@@ -49,7 +49,6 @@ START, RUN, KEEP, PEOPLE, TRY = "Start", "Run", "Keep", "People and keys", "Try 
 app.command("init", rich_help_panel=START)(init.init)
 app.command("serve", rich_help_panel=RUN)(serve.serve)
 app.command("freeze", rich_help_panel=RUN)(freeze.freeze)
-app.command("thaw", rich_help_panel=RUN)(freeze.thaw)
 app.command("doctor", rich_help_panel=RUN)(doctor.doctor)
 app.command("migrate", rich_help_panel=KEEP)(migrate.migrate)
 app.command("resume", rich_help_panel=KEEP)(resume.resume)

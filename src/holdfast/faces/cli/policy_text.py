@@ -18,12 +18,14 @@ HEAD = """\
 version = 1
 expires_at = {expires_at:%Y-%m-%dT%H:%M:%SZ}
 intent_seconds_max = 604800            # how long a payout may wait
+limited_divisor = 10                   # after a freeze, until the last step back: a tenth of every limit
 
 [delays]                               # seconds
 loosening_seconds = {loosening}              # before a looser policy counts
 key_change_seconds = {key_change}            # before a merchant's new key counts
 recovery_seconds = {recovery}             # after a veto, before the quorum's decision counts
 ageing_seconds = {ageing}                 # how long a destination is new
+restore_soak_seconds = {soak}           # how long each step of a restore lasts at the least
 """
 NETWORK = """
 [networks."{id}"]                      # {name}
@@ -65,8 +67,8 @@ FLUSH_MIN = {"ETH": "0.001", "USDT": "2"}
 def policy_text(networks: Sequence[tuple[Network, Sequence[Asset]]], expires_at: datetime) -> str:
     """The document's text for these networks and what may be paid out on them."""
     is_test = all(network.is_test for network, _ in networks)
-    delays = (60, 60, 120, 60) if is_test else (86_400, 259_200, 1_209_600, 86_400)
-    names = ("loosening", "key_change", "recovery", "ageing")
+    delays = (60, 60, 120, 60, 10) if is_test else (86_400, 259_200, 1_209_600, 86_400, 3_600)
+    names = ("loosening", "key_change", "recovery", "ageing", "soak")
     parts = [HEAD.format(expires_at=expires_at, **dict(zip(names, delays, strict=True)))]
     for network, assets in networks:
         parts.append(_network(network))

@@ -74,20 +74,36 @@ def genesis(
     _make(orders.genesis(_quorum(quorum_file), people, keys, lease_key, _now()), out)
 
 
-@app.command("thaw")
-def thaw(
-    scopes: Annotated[list[str], typer.Argument(help="CAIP-2 ids, merchants' ids, or `*`, which ends every freeze.")],
+@app.command("restore")
+def restore(
+    stage: Annotated[
+        str, typer.Argument(metavar="allowlisted|limited|normal", help="The next step; none is left out.")
+    ],
+    scopes: Annotated[
+        list[str], typer.Argument(help="CAIP-2 ids, CAIP-19 ids, merchants' ids, or `*`, which ends every freeze.")
+    ],
     *,
+    checked: Annotated[
+        list[str], typer.Option(help="What the officers have seen, once for each; `holdfast restore` names them.")
+    ],
     number: Number = None,
     out: OutFile,
 ) -> None:
-    """Make the order that lets frozen payouts go on. It ends what is frozen now, and nothing that is frozen later.
+    """Make the order for the next step back from a freeze. It ends what is frozen now, nothing that is frozen later.
 
-    Example: `holdfast vault order thaw '*' --out thaw.json`, then `order sign`, then `holdfast thaw`
+    Example: `holdfast vault order restore allowlisted '*' --checked journal-verified --checked reconciled
+    --checked float-rotated --out step.json`, then `order sign`, then `holdfast restore --hand-in`
     """
-    from holdfast.core.orders import Thaw
+    from holdfast.core.orders import CHECKS, STEPS, Restore, Stage
 
-    _make(Thaw(tuple(scopes), _now(), number or _now()), out)
+    if stage not in list(STEPS):
+        raise typer.BadParameter(f"{stage} is none of {', '.join(STEPS)}")
+    step = Stage(stage)
+    if unknown := set(checked) - set(CHECKS):
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: the checks are {', '.join(CHECKS)}")
+    if missing := STEPS[step][1].difference(checked):
+        raise typer.BadParameter(f"this step needs these checks as well: {', '.join(sorted(missing))}")
+    _make(Restore(tuple(scopes), step, _now(), number or _now(), tuple(checked)), out)
 
 
 @app.command("rotate-float")
@@ -200,7 +216,7 @@ def show(
 ) -> None:
     """Print what a document says, line by line, and which officers have signed it.
 
-    Example: `holdfast vault order show thaw.json --quorum quorum.json`
+    Example: `holdfast vault order show step.json --quorum quorum.json`
     """
     from holdfast.vault import documents
 
@@ -225,7 +241,7 @@ def sign(
 ) -> None:
     """Sign a document as one officer, after showing it; the next officer signs what this writes.
 
-    Example: `holdfast vault order sign thaw.json --keystore ada.keystore --out thaw.ada.json`
+    Example: `holdfast vault order sign step.json --keystore ada.keystore --out step.ada.json`
     """
     from holdfast.vault import documents, keystore
     from holdfast.vault.freezes import OFFICER, signing_key
@@ -249,7 +265,7 @@ def combine(
 ) -> None:
     """Put signatures that officers made apart into one file.
 
-    Example: `holdfast vault order combine thaw.ada.json thaw.bo.json --out thaw.signed.json`
+    Example: `holdfast vault order combine step.ada.json step.bo.json --out step.signed.json`
     """
     from holdfast.vault import documents
 
