@@ -25,11 +25,13 @@ import holdfast
 from holdfast.core.errors import HoldfastError
 from holdfast.core.states import (
     DEPOSIT_MOVES,
+    INCIDENT_MOVES,
     INVOICE_MOVES,
     LINE_MOVES,
     PAYOUT_MOVES,
     STANDING_ORDER_MOVES,
     DepositState,
+    IncidentState,
     InvoiceReason,
     InvoiceState,
     LineState,
@@ -103,6 +105,7 @@ def states_page() -> Iterator[str]:
     yield from moves("Payout", PayoutState, PAYOUT_MOVES)
     yield from moves("A payout's line", LineState, LINE_MOVES)
     yield from moves("Standing order", StandingOrderState, STANDING_ORDER_MOVES)
+    yield from moves("Incident", IncidentState, INCIDENT_MOVES)
 
 
 def default_of(entry: msgspec.structs.FieldInfo) -> str:

@@ -85,6 +85,15 @@ class StandingOrderState(StrEnum):
     """Its time is over."""
 
 
+class IncidentState(StrEnum):
+    """Where an incident stands."""
+
+    OPEN = "open"
+    CONTAINED = "contained"
+    """Every scope of its alarms and stops stands still: nothing more can leave there."""
+    CLOSED = "closed"
+
+
 INVOICE_MOVES: dict[InvoiceState, frozenset[InvoiceState]] = {
     InvoiceState.NEW: frozenset(
         {InvoiceState.PROCESSING, InvoiceState.SETTLED, InvoiceState.EXPIRED, InvoiceState.INVALID}
@@ -135,6 +144,12 @@ STANDING_ORDER_MOVES: dict[StandingOrderState, frozenset[StandingOrderState]] = 
     StandingOrderState.ENDED: frozenset(),
 }
 
+INCIDENT_MOVES: dict[IncidentState, frozenset[IncidentState]] = {
+    IncidentState.OPEN: frozenset({IncidentState.CONTAINED, IncidentState.CLOSED}),
+    IncidentState.CONTAINED: frozenset({IncidentState.OPEN, IncidentState.CLOSED}),
+    IncidentState.CLOSED: frozenset(),
+}
+
 
 def move_invoice(now: InvoiceState, then: InvoiceState) -> InvoiceState:
     """`then`, if an invoice may go there from `now`; staying is always allowed. Raises `TransitionForbidden`."""
@@ -168,4 +183,11 @@ def move_standing_order(now: StandingOrderState, then: StandingOrderState) -> St
     """`then`, if a standing order may go there from `now`; staying is always allowed. Raises `TransitionForbidden`."""
     if then is not now and then not in STANDING_ORDER_MOVES[now]:
         raise TransitionForbidden(f"a standing order cannot go from {now} to {then}")
+    return then
+
+
+def move_incident(now: IncidentState, then: IncidentState) -> IncidentState:
+    """`then`, if an incident may go there from `now`; staying is always allowed. Raises `TransitionForbidden`."""
+    if then is not now and then not in INCIDENT_MOVES[now]:
+        raise TransitionForbidden(f"an incident cannot go from {now} to {then}")
     return then
