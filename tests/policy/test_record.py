@@ -196,3 +196,47 @@ def test_an_entry_that_was_edited_dropped_doubled_or_moved_breaks_the_chain(book
         with pytest.raises(JournalBroken):
             read_entries(Head(), bad)
     assert read_entries(Head(), good)[-1].written_at == NOW * 1000
+
+
+def funded(books: Books, key: str, units: int, block: str = "hash") -> None:
+    books.add(j.Funding(LTC.id, key, "rltc1qfloat", LTC.coin.id, units, 4, block))
+
+
+def float_units(books: Books) -> int:
+    return books.record.float_units["rltc1qfloat", LTC.coin.id]
+
+
+def test_a_funding_that_left_the_chain_takes_its_coin_along_and_comes_back_once(books: Books) -> None:
+    funded(books, "aa:0", 5 * COIN)
+    books.add(j.FundingGone(LTC.id, "aa:0"))
+    assert (_coins(books), float_units(books)) == ({}, 0)
+    funded(books, "aa:0", 5 * COIN, "another")
+    assert (_coins(books), float_units(books)) == ({"aa:0": 5 * COIN}, 5 * COIN)
+
+
+def test_a_coin_that_is_spent_is_no_second_coin_when_its_funding_comes_back(books: Books) -> None:
+    funded(books, "aa:0", 5 * COIN)
+    first = bitcoin(books, ("aa:0",), 3 * COIN)
+    signed(books, first, "bb")
+    books.add(j.FundingGone(LTC.id, "aa:0"))
+    funded(books, "aa:0", 5 * COIN, "another")
+    assert (_coins(books), float_units(books)) == ({"bb:1": 3 * COIN}, 4 * COIN)
+
+
+@pytest.mark.parametrize("is_back_first", [False, True])
+def test_a_coin_that_only_a_losing_version_spent_is_there_again_when_its_funding_is(
+    books: Books, is_back_first: bool
+) -> None:
+    for key, units in (("aa:0", 5 * COIN), ("ab:0", COIN)):
+        funded(books, key, units)
+    first = bitcoin(books, ("aa:0",), 3 * COIN)
+    signed(books, first, "bb")
+    signed(books, bitcoin(books, ("aa:0", "ab:0"), 2 * COIN, replaces=first), "cc")
+    books.add(j.FundingGone(LTC.id, "ab:0"))
+    if is_back_first:
+        funded(books, "ab:0", COIN, "another")
+    mined(books, first)
+    assert _coins(books) == {"bb:1": 3 * COIN} | ({"ab:0": COIN} if is_back_first else {})
+    if not is_back_first:
+        funded(books, "ab:0", COIN, "another")
+    assert _coins(books) == {"bb:1": 3 * COIN, "ab:0": COIN}

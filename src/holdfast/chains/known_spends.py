@@ -24,8 +24,13 @@ def known_spends(record: Record, key: FloatKey) -> Known:
         named = {nonce: frozenset(ids) for nonce, ids in nonces.items()}
         return Known(owner=owner, next_nonce=record.nonces.get(key.address, 0), nonces=named)
     coins = [coin for coin in record.coins.get(key.network, {}).values() if coin.address == key.address]
+    gone = {outpoint for network, outpoint in record.gone if network == key.network}  # not there, and spent by nobody
     return Known(
         coins=tuple(coin.outpoint for coin in coins),
-        transactions={one.signed.transaction: one.body.inputs for one in versions if one.signed is not None},
+        transactions={
+            one.signed.transaction: tuple(each for each in one.body.inputs if each not in gone)
+            for one in versions
+            if one.signed is not None
+        },
         height=record.heights.get(key.network, 0),
     )

@@ -125,6 +125,13 @@ class Funding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="fund
     hash: str
 
 
+class FundingGone(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="funding-gone", tag_field="kind"):
+    """A funding's block left the chain, deeper than the policy's confirmations."""
+
+    network: str
+    key: str
+
+
 class Refused(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="refused", tag_field="kind"):
     """A tombstone: this payout will never be signed, and this rule is why."""
 
@@ -216,7 +223,8 @@ class Stopped(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="stop
 
 Body = (
     Ordered | PolicyTaken | CertificateTaken | VetoTaken | RecoveryTaken | Started | Clock
-    | Deposit | DepositGone | Funding | Refused | Accepted | Reserved | Signed | Mined | Abandoned | Stopped
+    | Deposit | DepositGone | Funding | FundingGone
+    | Refused | Accepted | Reserved | Signed | Mined | Abandoned | Stopped
 )  # fmt: skip
 
 

@@ -136,7 +136,7 @@ def _sort(batch: _Sorted, entry: Entry) -> None:  # noqa: C901  one line a kind 
             batch.asks.append(
                 Ask(None, AttentionReason.SIGNER_STOPPED, body.scope, {"scope": body.scope, "reason": body.reason})
             )
-        case j.Accepted() | j.Refused() | j.Abandoned() | j.DepositGone() | j.Started() | j.Clock():
+        case j.Accepted() | j.Refused() | j.Abandoned() | j.DepositGone() | j.FundingGone() | j.Started() | j.Clock():
             pass
         case _ as never:
             assert_never(never)

@@ -187,7 +187,7 @@ def subject_of(body: Body) -> str | None:  # noqa: C901  one line a kind of entr
             return digest_of(body.veto.document)
         case j.RecoveryTaken():
             return digest_of(body.recovery.document)
-        case j.Deposit() | j.DepositGone() | j.Funding():
+        case j.Deposit() | j.DepositGone() | j.Funding() | j.FundingGone():
             return body.key
         case j.Refused() | j.Accepted() | j.Abandoned():
             return body.payout

@@ -58,6 +58,8 @@ def _check(record: Record, entry: Entry, root_fingerprint: str) -> None:  # noqa
             _require(_is_granted(record, body), entry, "no certificate grants its index, or the tariff is another")
         case j.Funding():
             _require((body.network, body.key) not in record.fundings, entry, "a funding counts once")
+        case j.FundingGone():
+            _require((body.network, body.key) in record.fundings, entry, "a funding that never was cannot go")
         case j.Accepted():
             _require(not record.is_known(body.payout), entry, "a payout counts once")
             proposal = Proposal(body.intent, body.approvals, body.slot, body.slot_units)

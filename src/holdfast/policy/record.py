@@ -106,7 +106,8 @@ class Record:
     entitlements: dict[tuple[str, str], int] = field(default_factory=dict)
     """(merchant, asset): what he may still order out; may fall below zero after a reorganisation."""
     deposits: dict[tuple[str, str], j.Deposit] = field(default_factory=dict)
-    gone: dict[tuple[str, str], int] = field(default_factory=dict)
+    gone: set[tuple[str, str]] = field(default_factory=set)
+    """Fundings that left the chain and did not come back: nothing is built upon their coins."""
     numbers: dict[str, set[int]] = field(default_factory=dict)
     tombstones: dict[str, str] = field(default_factory=dict)
     """Payouts that are over: refused or abandoned, with the rule."""
@@ -132,7 +133,7 @@ class Record:
     """By address and asset: what a float holds once all that is reserved has left, network fees aside."""
     nonces: dict[str, int] = field(default_factory=dict)
     """By account: the next one (EVM)."""
-    fundings: set[tuple[str, str]] = field(default_factory=set)
+    fundings: dict[tuple[str, str], j.Funding] = field(default_factory=dict)
     heights: dict[str, int] = field(default_factory=dict)
     """By network: up to which block something of ours was found final."""
     clocks: dict[str, Anchor] = field(default_factory=dict)
@@ -165,7 +166,7 @@ class Record:
             case j.Clock():
                 facts = (body.boot, body.boot_seconds, body.tower_seconds, body.chain_seconds, body.refill_seconds)
                 self.clocks[body.network] = Anchor(*facts)
-            case j.Deposit() | j.DepositGone() | j.Funding():
+            case j.Deposit() | j.DepositGone() | j.Funding() | j.FundingGone():
                 self._arrived(body)
             case j.Refused():
                 self.tombstones[body.payout] = body.rule
@@ -323,7 +324,7 @@ class Record:
             case _ as never:
                 assert_never(never)
 
-    def _arrived(self, body: j.Deposit | j.DepositGone | j.Funding) -> None:
+    def _arrived(self, body: j.Deposit | j.DepositGone | j.Funding | j.FundingGone) -> None:
         match body:
             case j.Deposit():
                 self.deposits[body.network, body.key] = body
@@ -332,14 +333,30 @@ class Record:
                 gone = self.deposits.pop((body.network, body.key))
                 self._entitle(gone.merchant, gone.asset, gone.tariff_units - gone.units)
             case j.Funding():
-                self.fundings.add((body.network, body.key))
+                is_back = (body.network, body.key) in self.gone
+                self.fundings[body.network, body.key] = body
+                self.gone.discard((body.network, body.key))
                 self.heights[body.network] = max(self.heights.get(body.network, 0), body.height)
                 self._float(body.address, body.asset, body.units)
-                if ":" in body.key and not body.key.startswith("0x"):
+                is_spent = is_back and self._is_spent(body.network, body.key)
+                if ":" in body.key and not body.key.startswith("0x") and not is_spent:
                     coin = Coin(body.key, body.address, body.units, None)
                     self.coins.setdefault(body.network, {})[body.key] = coin
+            case j.FundingGone():
+                funding = self.fundings.pop((body.network, body.key))
+                self.gone.add((body.network, body.key))
+                self._float(funding.address, funding.asset, -funding.units)
+                self.coins.get(body.network, {}).pop(body.key, None)
             case _ as never:
                 assert_never(never)
+
+    def _is_spent(self, network: str, outpoint: str) -> bool:
+        """Whether a transaction that is, or may still be, in the chain spends it: a funding can come back."""
+        return any(
+            outpoint in one.spent and (one.mined is None or one.mined.reservation == seq)
+            for seq, one in self.reservations.items()
+            if one.body.network == network
+        )
 
     def _accepted(self, body: j.Accepted) -> None:
         payout = payout_of(body)
@@ -412,7 +429,8 @@ class Record:
             if version is not reservation and version.signed is not None:
                 coins.pop(f"{version.signed.transaction}:{version.body.change_index}", None)
             # What only a version that lost would have spent is there still.
-            coins.update({name: coin for name, coin in version.spent.items() if name not in reservation.spent})
+            left = {name: coin for name, coin in version.spent.items() if name not in reservation.spent}
+            coins.update({name: coin for name, coin in left.items() if (reserved.network, name) not in self.gone})
         if reserved.change_index is not None:
             self._change_is_final(reservation, body.transaction)
         if not reserved.payouts and body.is_reverted:

@@ -55,7 +55,7 @@ def spendable(record: Record, network: str, address: str) -> list[Utxo]:
     coins = [coin for coin in record.coins.get(network, {}).values() if coin.address == address]
     found = []
     for coin in coins:
-        depth = _depth(record, coin)
+        depth = _depth(record, network, coin)
         if depth <= CHAIN_MAX and (coin.made_by is None or record.reservations[coin.made_by].body.replaces is None):
             found.append(Utxo(coin.outpoint, coin.units, depth))
     return found
@@ -107,6 +107,8 @@ def bump(record: Record, network: BitcoinNetwork, old: Reservation, fee_per_kvb:
     change = None if old.signed is None else f"{old.signed.transaction}:{body.change_index}"
     if body.change_index is not None and change not in record.coins.get(network.id, {}):
         return None
+    if any(_depth(record, network.id, coin) > CHAIN_MAX for coin in old.spent.values()):
+        return None
     spent = [Utxo(coin.outpoint, coin.units) for coin in old.spent.values()]
     its = frame(network, body.account, fee_per_kvb)
     final = [coin for coin in spendable(record, network.id, body.account) if coin.depth == 0]
@@ -145,9 +147,12 @@ def _reserved(
     )
 
 
-def _depth(record: Record, coin: Coin) -> int:
-    """How many unconfirmed transactions of ours a coin stands upon, the longest way."""
+def _depth(record: Record, network: str, coin: Coin) -> int:
+    """How many unconfirmed transactions of ours a coin stands upon, the longest way; too many where it stands upon a
+    funding that left the chain."""
+    if (network, coin.outpoint) in record.gone:
+        return CHAIN_MAX + 1
     maker = None if coin.made_by is None else record.reservations[coin.made_by]
     if maker is None or maker.mined is not None:
         return 0
-    return 1 + max((_depth(record, spent) for spent in maker.spent.values()), default=0)
+    return 1 + max((_depth(record, network, spent) for spent in maker.spent.values()), default=0)

@@ -72,14 +72,15 @@ async def take_hints(work: Work, record: Record, sight: Sight, policies: Sequenc
 
 
 async def watch_float(record: Record, sight: Sight, add: Add) -> None:
-    """Stop the network where somebody else spends the float; take back deposits whose blocks are gone."""
+    """Take back deposits and fundings whose blocks are gone; stop the network where somebody else spends the float."""
     name = sight.network.id
+    # A coin that left the chain with its block was spent by nobody, so what is gone is taken back first.
+    for body in await sight.undone(record):
+        add(body)
     found = await sight.unexplained(record)
     if found and not record.is_stopped(name):
         log.critical("%s: the float was spent by somebody else: %s", name, "; ".join(found))
         add(Stopped(name, f"unexplained spend: {'; '.join(found)}"[:400]))
-    for body in await sight.undone(record):
-        add(body)
 
 
 def _network_of(record: Record, reservation: int) -> str:

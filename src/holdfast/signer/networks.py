@@ -11,7 +11,7 @@ from holdfast.chains.agreement import AgreeingNodes
 from holdfast.chains.bitcoin import BitcoinAccess, BitcoinNode
 from holdfast.chains.evm import EvmNode
 from holdfast.chains.known_spends import known_spends
-from holdfast.chains.outflow import OutflowNode, Wanted
+from holdfast.chains.outflow import NodeBehind, OutflowNode, Wanted
 from holdfast.chains.outflow_agreement import Access, open_outflow
 from holdfast.chains.port import Arrival, Header, Node, Watch
 from holdfast.chains.rpc import Credentials
@@ -20,7 +20,7 @@ from holdfast.core.certificates import Certificate
 from holdfast.core.errors import HoldfastError
 from holdfast.core.evm import address_bytes
 from holdfast.core.evm_transactions import address_of
-from holdfast.core.journal import Body, Deposit, DepositGone, Funding, Mined
+from holdfast.core.journal import Body, Deposit, DepositGone, Funding, FundingGone, Mined
 from holdfast.core.money import Asset, AssetId
 from holdfast.core.networks import BitcoinNetwork, EvmNetwork, Network, erc20_asset, network_by_id
 from holdfast.policy.record import Record
@@ -28,7 +28,7 @@ from holdfast.signer.platform import DepositHint, MinedHint
 from holdfast.signer.settings import NetworkAccess, NodeAccess
 
 RECHECK_BLOCKS = 200
-"""Deposits this close below the tip are looked at again: a chain may change deeper than the policy's confirmations."""
+"""What arrived this close below the tip is looked at again: chains change deeper than the policy's confirmations."""
 
 
 @dataclass(slots=True)
@@ -72,18 +72,21 @@ class Sight:
         return found
 
     async def undone(self, record: Record) -> list[Body]:
-        """Deposits whose block left the chain after all."""
+        """Deposits, and fundings of the float, whose block left the chain after all. Raises `NodeBehind`."""
         tip = await self.reader.tip()
-        recent = [
-            deposit
-            for (network, _), deposit in record.deposits.items()
-            if network == self.network.id and deposit.height > tip.height - RECHECK_BLOCKS
-        ]
+        arrived: list[Deposit | Funding] = [*record.deposits.values(), *record.fundings.values()]
+        recent = [one for one in arrived if one.network == self.network.id and one.height > tip.height - RECHECK_BLOCKS]
+        if any(one.height > tip.height for one in recent):
+            raise NodeBehind(f"{self.network.name}: at height {tip.height}, and what was read before lies above")
         hashes = {}
-        for height in {deposit.height for deposit in recent}:
+        for height in {one.height for one in recent}:
             headers = await self.reader.headers(height, height)
             hashes[height] = headers[0].hash if headers else ""
-        return [DepositGone(one.network, one.key) for one in recent if hashes[one.height] != one.hash]
+        gone = [one for one in recent if hashes[one.height] != one.hash]
+        return [
+            DepositGone(one.network, one.key) if isinstance(one, Deposit) else FundingGone(one.network, one.key)
+            for one in gone
+        ]
 
     async def fundings(self, record: Record, heights: Sequence[int], confirmations: int) -> list[Body]:
         """What came to the float in these blocks and is not journaled yet."""
