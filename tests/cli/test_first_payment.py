@@ -153,10 +153,10 @@ def test_it_is_backed_up_and_restored_elsewhere(shop: Path, tmp_path: Path) -> N
     assert (made.code, facts["proven"]) == (0, True), made.err
     new = tmp_path / "new" / "shop"
     shutil.copytree(shop, new, ignore=shutil.ignore_patterns("data", "localnet", "*.log"))
-    restored = holdfast("restore", facts["file"], "--config", new / "holdfast.toml", "--json")
+    restored = holdfast("restore-backup", facts["file"], "--config", new / "holdfast.toml", "--json")
     assert restored.code == 0, restored.err
     assert json.loads(restored.out)["sha256"] == facts["sha256"]
-    again = holdfast("restore", facts["file"], "--config", new / "holdfast.toml")
+    again = holdfast("restore-backup", facts["file"], "--config", new / "holdfast.toml")
     assert "database-not-empty" in again.err
 
 

@@ -61,7 +61,7 @@ def officer_files(directory: Path, house: House) -> list[Path]:
 
 def run_freeze(directory: Path, tower: RunningTower, keyfile: Path, *words: str) -> Done:
     return holdfast(
-        "freeze", "--reason", "malware on a laptop", "--keystore", keyfile, "--passphrase-file",
+        "freeze", "--why", "malware on a laptop", "--keystore", keyfile, "--passphrase-file",
         directory / "passphrase", "--watchtower", f"127.0.0.1:{tower.port}", "--json", *words,
     )  # fmt: skip
 
@@ -93,8 +93,10 @@ def test_one_officer_freezes_from_the_command_line_while_nothing_else_runs(
     done = run_freeze(tmp_path, tower, files[1])
     assert json.loads(done.out) == {"frozen": ["*"], "is_news": True}, done.err
     assert granted(tower.lease(book.ask(1))).lease.is_frozen("eip155:1")
-    again = run_freeze(tmp_path, tower, files[2], "--scope", "eip155:1", "--scope", "mer_1")
-    assert json.loads(again.out)["frozen"] == ["*", "eip155:1", "mer_1"]
+    again = run_freeze(
+        tmp_path, tower, files[2], "--network", "eip155:1", "--merchant", "mer_1", "--asset", "eip155:1/slip44:60"
+    )
+    assert json.loads(again.out)["frozen"] == ["*", "eip155:1", "eip155:1/slip44:60", "mer_1"]
 
 
 def test_a_freeze_is_in_the_next_lease_within_a_second_of_being_sent(

@@ -115,6 +115,13 @@ class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """False where this very word was there already."""
 
 
+class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The watchtower's answer to a sign of presence."""
+
+    present_until: int
+    """Seconds since 1970: without another one everything is frozen then; 0: it waits for none."""
+
+
 def request_message(ask: Ask) -> bytes:
     """What the journal key signs."""
     return tagged(REQUEST_TAG, canonical.write(ask))

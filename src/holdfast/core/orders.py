@@ -17,6 +17,7 @@ from holdfast.core.quorum import Signature, tagged
 
 ORDER_TAG = b"holdfast order 1\0"
 FREEZE_TAG = b"holdfast freeze 1\0"
+PRESENT_TAG = b"holdfast present 1\0"
 VETO_TAG = b"holdfast veto 1\0"
 RECOVERY_TAG = b"holdfast recovery 1\0"
 EVERYTHING = "*"
@@ -158,6 +159,15 @@ class Freeze(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds since 1970, to tell one freeze from another."""
 
 
+class Present(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Somebody who may freeze is there and looks after it: the dead man's switch waits its time anew."""
+
+    by: str
+    """Ed25519 public key, hex."""
+    at: int
+    """Seconds since 1970."""
+
+
 class Veto(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A merchant's old key or recovery key says: that new key is not mine. His payouts stop until it is decided."""
 
@@ -179,13 +189,13 @@ class Recovery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SignedWord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A freeze, veto or recovery as it travels: the exact bytes as text, and one signature by its `by`."""
+    """One person's word as it travels: the exact bytes as text, and one signature by its `by`."""
 
     document: str
     signature: str
 
 
-Word = TypeVar("Word", Freeze, Veto, Recovery)
+Word = TypeVar("Word", Freeze, Present, Veto, Recovery)
 _KINDS: dict[bytes, type[Order]] = {
     b'"kind":"genesis"': Genesis,
     b'"kind":"rotate-float"': RotateFloat,
@@ -209,7 +219,7 @@ def read_order(document: bytes) -> Order:
 
 
 def read_word(document: bytes, kind: type[Word]) -> Word:
-    """A freeze, veto or recovery, whoever signed it. Raises `OrderMalformed`."""
+    """A freeze, sign of presence, veto or recovery, whoever signed it. Raises `OrderMalformed`."""
     try:
         return canonical.read(document, kind)
     except DocumentNotCanonical as error:

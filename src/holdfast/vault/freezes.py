@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from holdfast.core import canonical
 from holdfast.core.keystore import COST, Keystore
-from holdfast.core.orders import FREEZE_TAG, Freeze, SignedWord
+from holdfast.core.orders import FREEZE_TAG, PRESENT_TAG, Freeze, Present, SignedWord
 from holdfast.core.quorum import tagged
 from holdfast.vault import keystore
 from holdfast.vault.officers import OfficerSecret
@@ -48,3 +48,10 @@ def sign_freeze(scope: str, reason: str, at: int, signing: bytes) -> SignedWord:
     freeze = Freeze(scope, reason, key.public_key().public_bytes_raw().hex(), at)
     document = canonical.write(freeze)
     return SignedWord(document.decode(), key.sign(tagged(FREEZE_TAG, document)).hex())
+
+
+def sign_present(at: int, signing: bytes) -> SignedWord:
+    """A sign of presence as it travels: the dead man's switch waits its time anew. Raises `DocumentNotCanonical`."""
+    key = Ed25519PrivateKey.from_private_bytes(signing)
+    document = canonical.write(Present(key.public_key().public_bytes_raw().hex(), at))
+    return SignedWord(document.decode(), key.sign(tagged(PRESENT_TAG, document)).hex())

@@ -1,4 +1,4 @@
-"""One line in, one line out: what the watchtower answers to a request for a lease and to a freeze.
+"""One line in, one line out: what the watchtower answers to a request for a lease, a freeze, a sign of presence.
 
 Whatever it answers is on the disk before. It knows nothing of sockets.
 """
@@ -21,43 +21,45 @@ from holdfast.core.leases import (
     Frozen,
     LeaseRefused,
     LeaseRequest,
+    Seen,
     SignedLease,
     fetch_message,
 )
-from holdfast.core.orders import EVERYTHING, FREEZE_TAG, Freeze, SignedWord, read_word
+from holdfast.core.orders import EVERYTHING, FREEZE_TAG, PRESENT_TAG, Freeze, Present, SignedWord, read_word
 from holdfast.core.quorum import is_signed, tagged
 from holdfast.watchtower import leases
 from holdfast.watchtower.leases import Own, examine
-from holdfast.watchtower.store import Store
+from holdfast.watchtower.store import AHEAD_SECONDS_MAX, DEAD_MAN, Store
 
 SCOPE_LENGTH_MAX = 120
 REASON_LENGTH_MAX = 500
 
 
 class FreezeNotAllowed(NotPermitted):
-    """This key may not freeze, or did not sign. Use an officer's keystore, or a key from the watchtower's settings."""
+    """This key may not freeze, or did not sign just now. Use an officer's keystore, or one named in its settings."""
 
     code = "freeze-not-allowed"
 
 
 class WordRefused(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The answer to a freeze that was not taken."""
+    """The answer to a freeze or sign of presence that was not taken."""
 
     refused: str
     detail: str
 
 
-Answer = SignedLease | LeaseRefused | Fetched | Frozen | WordRefused
+Answer = SignedLease | LeaseRefused | Fetched | Frozen | Seen | WordRefused
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request: for a lease (`ask`, `entries`, `signature`), to fetch the journal back, or to freeze."""
+    """A request: for a lease (`ask`, `entries`, `signature`), to fetch the journal, to freeze, a sign of presence."""
 
     ask: Ask | UnsetType = UNSET
     fetch: Ask | UnsetType = UNSET
     entries: tuple[StoredEntry, ...] = ()
     signature: str = ""
     freeze: SignedWord | UnsetType = UNSET
+    present: SignedWord | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ class Tower:
     lease_milliseconds: int
     now_ms: Callable[[], int]
     """Milliseconds since 1970."""
+    present_seconds: int = 0
+    """How long payouts go on without a sign of presence; 0: they wait for none."""
 
     def answer(self, line: bytes) -> Answer:
         """The answer to one line. Raises `sqlite3.Error` when the disk fails: the process must end then."""
@@ -78,9 +82,12 @@ class Tower:
             request = msgspec.json.decode(line, type=Line)
         except (msgspec.DecodeError, RecursionError):
             return LeaseRefused("unreadable", 0, "")
+        self.mind_absence()
         try:
             if not isinstance(request.freeze, UnsetType):
                 return self._freeze(request.freeze)
+            if not isinstance(request.present, UnsetType):
+                return self._present(request.present)
         except HoldfastError as error:
             return WordRefused(error.code, error.detail)
         if not isinstance(request.fetch, UnsetType):
@@ -88,6 +95,15 @@ class Tower:
         if isinstance(request.ask, UnsetType):
             return LeaseRefused("unreadable", 0, "")
         return self._lease(LeaseRequest(request.ask, request.entries, request.signature))
+
+    def mind_absence(self) -> None:
+        """Stop everything once nobody who may freeze has shown himself for too long: the dead man's switch."""
+        now_ms = self.now_ms()
+        if not self.present_seconds or EVERYTHING in self.store.frozen:
+            return
+        absent_ms = now_ms - self.store.present_ms(now_ms)
+        if absent_ms >= self.present_seconds * 1_000:
+            self.store.stop(EVERYTHING, f"nobody showed himself for {absent_ms // 1_000} seconds", now_ms, DEAD_MAN)
 
     def _lease(self, request: LeaseRequest) -> SignedLease | LeaseRefused:
         own = Own(self.root_fingerprint, self.key.public_key().public_bytes_raw().hex())
@@ -112,16 +128,30 @@ class Tower:
 
     def _freeze(self, word: SignedWord) -> Frozen:
         freeze = read_word(word.document.encode(), Freeze)
-        quorum = self.store.standing.quorum
-        allowed = {*self.freeze_keys, *(officer.key for officer in (quorum.officers if quorum else ()))}
-        if freeze.by not in allowed:
-            raise FreezeNotAllowed(f"{freeze.by[:64]} is not on the list")
-        if not is_signed(freeze.by, word.signature, tagged(FREEZE_TAG, word.document.encode())):
-            raise FreezeNotAllowed("the signature is not by this key")
+        self._require_key(freeze.by, FREEZE_TAG, word)
         if not _is_text(freeze.scope, SCOPE_LENGTH_MAX) or not _is_text(freeze.reason, REASON_LENGTH_MAX):
             raise FreezeNotAllowed("scope or reason is empty, too long or not printable")
         is_new = self.store.freeze(freeze, word, self.now_ms())
         return Frozen(self.store.frozen, is_new)
+
+    def _present(self, word: SignedWord) -> Seen:
+        present, now_ms = read_word(word.document.encode(), Present), self.now_ms()
+        self._require_key(present.by, PRESENT_TAG, word)
+        if abs(present.at - now_ms // 1_000) > AHEAD_SECONDS_MAX:
+            raise FreezeNotAllowed(
+                f"it was signed {now_ms // 1_000 - present.at} seconds ago by the watchtower's clock"
+            )
+        self.store.present(present.by, word, now_ms)
+        until = self.store.present_ms(now_ms) // 1_000 + self.present_seconds
+        return Seen(until if self.present_seconds else 0)
+
+    def _require_key(self, by: str, tag: bytes, word: SignedWord) -> None:
+        """That one person with an officer's key or a freeze key says it."""
+        quorum = self.store.standing.quorum
+        if by not in {*self.freeze_keys, *(officer.key for officer in (quorum.officers if quorum else ()))}:
+            raise FreezeNotAllowed(f"{by[:64]} is not on the list")
+        if not is_signed(by, word.signature, tagged(tag, word.document.encode())):
+            raise FreezeNotAllowed("the signature is not by this key")
 
 
 def _is_text(text: str, length_max: int) -> bool:

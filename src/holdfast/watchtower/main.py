@@ -38,7 +38,10 @@ async def run(settings: TowerSettings) -> int:
     """Answer until a signal comes or the store fails; the exit code. Raises what settings and store name."""
     key = open_lease_key(settings)
     store = Store(settings.data_file, settings.root_fingerprint)
-    tower = Tower(store, key, settings.root_fingerprint, settings.freeze_keys, settings.lease_milliseconds, now_ms)
+    tower = Tower(
+        store, key, settings.root_fingerprint, settings.freeze_keys, settings.lease_milliseconds, now_ms,
+        settings.present_seconds,
+    )  # fmt: skip
     bounds = Bounds(settings.connections_max, settings.line_bytes_max, settings.request_seconds_max)
     server, stop = Server(tower, bounds, log), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -15,7 +15,7 @@ from typing import assert_never
 
 import msgspec
 
-from holdfast.core.leases import Fetched, Frozen, LeaseRefused, SignedLease
+from holdfast.core.leases import Fetched, Frozen, LeaseRefused, Seen, SignedLease
 from holdfast.watchtower.answers import Answer, Tower, WordRefused
 
 Log = Callable[..., None]
@@ -98,6 +98,8 @@ class Server:
                 self.log("refused", level="warning", **msgspec.structs.asdict(answer))
             case Frozen():
                 self.log("frozen_now", level="warning", scopes=answer.frozen, is_news=answer.is_news)
+            case Seen():
+                self.log("present", present_until=answer.present_until)
             case Fetched():
                 self.log("journal_fetched", entries=len(answer.entries))
             case SignedLease():

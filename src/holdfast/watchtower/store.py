@@ -33,7 +33,7 @@ from holdfast.watchtower.standing import WEIGHTY, Standing, Step, Stop, followin
 
 AHEAD_SECONDS_MAX = 300
 """How far ahead of the watchtower's clock an officer's may be: an order that is dated later ends no freeze."""
-SIGNER, WATCHTOWER = "signer", "watchtower"
+SIGNER, WATCHTOWER, DEAD_MAN = "signer", "watchtower", "dead-man"
 """Who stopped a scope, where it was no person."""
 _MARKS = tuple(f'"kind":"{kind}"' for kind in WEIGHTY)
 _SCHEMA = """
@@ -45,6 +45,9 @@ CREATE TABLE IF NOT EXISTS stops (
   id TEXT PRIMARY KEY, scope TEXT NOT NULL, reason TEXT NOT NULL, "by" TEXT NOT NULL,
   document TEXT NOT NULL, signature TEXT NOT NULL, received_ms INTEGER NOT NULL UNIQUE
 ) STRICT;
+CREATE TABLE IF NOT EXISTS presences (
+  id TEXT PRIMARY KEY, "by" TEXT NOT NULL, document TEXT NOT NULL, signature TEXT NOT NULL, received_ms INTEGER NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS restores (
   id TEXT PRIMARY KEY, scopes TEXT NOT NULL, stage TEXT NOT NULL, at INTEGER NOT NULL,
   document TEXT NOT NULL, signatures TEXT NOT NULL, received_ms INTEGER NOT NULL UNIQUE
@@ -53,7 +56,7 @@ CREATE TABLE IF NOT EXISTS restores (
 _GUARDS = "".join(
     f"CREATE TRIGGER IF NOT EXISTS {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
     f"BEGIN SELECT RAISE(ABORT, '{table}: rows are never changed'); END;\n"
-    for table in ("entries", "unleased", "stops", "restores")
+    for table in ("entries", "unleased", "stops", "presences", "restores")
     for verb in ("UPDATE", "DELETE")
 )
 
@@ -124,10 +127,10 @@ class Store:
         self.standing = standing
         self.stages = self._stages()
 
-    def stop(self, scope: str, reason: str, now_ms: int) -> None:
-        """Freeze by the watchtower's own judgement."""
+    def stop(self, scope: str, reason: str, now_ms: int, by: str = WATCHTOWER) -> None:
+        """Freeze by the watchtower's own judgement, or because nobody is there."""
         with self._transaction():
-            self._stop(Freeze(scope, reason, WATCHTOWER, 0), f"{WATCHTOWER} {now_ms} {reason}", now_ms)
+            self._stop(Freeze(scope, reason, by, 0), f"{by} {now_ms} {reason}", now_ms)
         self.stages = self._stages()
 
     def freeze(self, freeze: Freeze, word: SignedWord, now_ms: int) -> bool:
@@ -136,6 +139,21 @@ class Store:
             is_new = self._stop(freeze, _id(word.document), now_ms, word)
         self.stages = self._stages()
         return is_new
+
+    def present(self, by: str, word: SignedWord, now_ms: int) -> None:
+        """Keep a sign of presence; the same one counts once."""
+        with self._transaction():
+            row = (_id(word.document), by, word.document, word.signature, now_ms)
+            self._db.execute("INSERT OR IGNORE INTO presences VALUES (?, ?, ?, ?, ?)", row)
+
+    def present_ms(self, now_ms: int) -> int:
+        """When somebody was there last; before the first sign, when it was first asked."""
+        find = "SELECT max(received_ms) FROM presences"
+        ((found,),) = self._db.execute(find)
+        if found is None:
+            self.present(WATCHTOWER, SignedWord(f"{WATCHTOWER} begins {now_ms}", ""), now_ms)
+            return now_ms
+        return int(found)
 
     def _stop(self, freeze: Freeze, id_: str, now_ms: int, word: SignedWord | None = None) -> bool:
         signed = (word.document, word.signature) if word else ("", "")

@@ -59,7 +59,7 @@ def restore(
 
     Followers go on from the height that the backup knows: what came since is found on the chain again.
 
-    Example: `holdfast restore backups/holdfast-20260101T000000.000000Z.dump --config new/holdfast.toml`
+    Example: `holdfast restore-backup backups/holdfast-20260101T000000.000000Z.dump --config new/holdfast.toml`
     """
     from holdfast.faces.cli.open_database import with_database
     from holdfast.runtime import backup as backups

@@ -1,4 +1,4 @@
-"""`holdfast freeze`: straight to the watchtower, whatever became of the platform."""
+"""`holdfast freeze` and `present`: straight to the watchtower, whatever became of the platform."""
 
 from __future__ import annotations
 
@@ -35,19 +35,24 @@ class WordNotTaken(NotPermitted):
 
 def freeze(  # noqa: PLR0913  one option of the command line each
     *,
-    reason: Annotated[str, typer.Option(help="Why; it stands in the watchtower's record for ever.")],
+    why: Annotated[str, typer.Option(help="Why; it stands in the watchtower's record for ever.")],
     keystore_file: Annotated[Path, typer.Option("--keystore", help="An officer's keystore, or one with a freeze key.")],
-    scope: Annotated[
-        list[str] | None, typer.Option(help="A CAIP-2 id or a merchant's id; default: everything.")
-    ] = None,
+    asset: Annotated[list[str] | None, typer.Option(help="A CAIP-19 id; without any scope: everything.")] = None,
+    network: Annotated[list[str] | None, typer.Option(help="A CAIP-2 id.")] = None,
+    merchant: Annotated[list[str] | None, typer.Option(help="A merchant's id.")] = None,
     watchtower: TowerOption = TOWER,
     passphrase_file: PassphraseFile = None,
     as_json: JsonOption = False,
 ) -> None:
     """Stop payouts now. One officer, or one holder of a freeze key, is enough; the platform need not be up.
 
-    Example: `holdfast freeze --reason "malware on a laptop" --keystore ada.keystore --watchtower tower:8790`
+    Payments in go on. The way back is `holdfast restore`.
+
+    Example: `holdfast freeze --why "malware on a laptop" --keystore ada.keystore --watchtower tower:8790`
     """
+    import msgspec
+
+    from holdfast.core.leases import Frozen
     from holdfast.core.orders import EVERYTHING
     from holdfast.runtime.clock import SYSTEM_CLOCK
     from holdfast.vault import keystore
@@ -56,16 +61,41 @@ def freeze(  # noqa: PLR0913  one option of the command line each
     sealed = keystore.read(keystore_file, OFFICER, SingleKey.FREEZE)
     signing = signing_key(sealed, old_passphrase(passphrase_file, sealed.public.get("name", str(keystore_file))))
     at = int(SYSTEM_CLOCK.now().timestamp())
-    words = [sign_freeze(one, reason, at, signing) for one in scope or [EVERYTHING]]
-    answers = [_tell(watchtower, "freeze", word) for word in words]
-    _show(answers[-1], as_json=as_json)
+    scopes = [*(asset or ()), *(network or ()), *(merchant or ())] or [EVERYTHING]
+    answers = [_tell(watchtower, "freeze", sign_freeze(one, why, at, signing)) for one in scopes]
+    _show(msgspec.convert(answers[-1], Frozen), as_json=as_json)
 
 
-def _tell(address: str, name: str, word: object) -> Frozen:
-    """One line to the watchtower, one back. Raises `WatchtowerUnreachable`, `WordNotTaken`."""
+def present(
+    *,
+    keystore_file: Annotated[Path, typer.Option("--keystore", help="An officer's keystore, or one with a freeze key.")],
+    watchtower: TowerOption = TOWER,
+    passphrase_file: PassphraseFile = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the watchtower that somebody is there: where it waits for that, payouts go on for another while.
+
+    Example: `holdfast present --keystore night-watch.freeze.keystore --watchtower tower:8790`
+    """
     import msgspec
 
-    from holdfast.core.leases import Frozen
+    from holdfast.core.leases import Seen
+    from holdfast.policy.document import time_text
+    from holdfast.runtime.clock import SYSTEM_CLOCK
+    from holdfast.vault import keystore
+    from holdfast.vault.freezes import OFFICER, SingleKey, sign_present, signing_key
+
+    sealed = keystore.read(keystore_file, OFFICER, SingleKey.FREEZE)
+    signing = signing_key(sealed, old_passphrase(passphrase_file, sealed.public.get("name", str(keystore_file))))
+    word = sign_present(int(SYSTEM_CLOCK.now().timestamp()), signing)
+    seen = msgspec.convert(_tell(watchtower, "present", word), Seen)
+    until = f"seen; once more before {time_text(seen.present_until)}" if seen.present_until else "it waits for nobody"
+    emit(msgspec.to_builtins(seen), until, as_json=as_json)
+
+
+def _tell(address: str, name: str, word: object) -> dict[str, object]:
+    """One line to the watchtower, one back. Raises `WatchtowerUnreachable`, `WordNotTaken`."""
+    import msgspec
 
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
@@ -79,7 +109,7 @@ def _tell(address: str, name: str, word: object) -> Frozen:
         raise WatchtowerUnreachable(f"{address}: {error}") from None
     if "refused" in answer:
         raise WordNotTaken(f"{answer['refused']}: {answer.get('detail', '')}")
-    return msgspec.convert(answer, Frozen)
+    return answer
 
 
 def _show(answer: Frozen, *, as_json: bool) -> None:
