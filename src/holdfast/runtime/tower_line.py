@@ -1,0 +1,54 @@
+"""Asks the watchtower how things stand: one line there, one back. It needs no key, and believes nothing but that line."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import msgspec
+
+from holdfast.core.errors import BadInput, Unavailable
+from holdfast.core.tower_status import TowerStatus
+
+LINE = b'{"status":{}}\n'
+ANSWER_BYTES_MAX = 4_000_000
+SECONDS_MAX = 5
+
+
+class TowerSilent(Unavailable):
+    """The watchtower does not say how things stand. Payouts wait while it is down; start it, or check the address."""
+
+    code = "tower-silent"
+
+
+class TowerAddressWrong(BadInput):
+    """The watchtower's address is no HOST:PORT. Correct it in the settings or on the command line."""
+
+    code = "tower-address-wrong"
+
+
+def place_of(address: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT`. Raises `TowerAddressWrong`."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65_535:
+        raise TowerAddressWrong(address[:80])
+    return host, int(port)
+
+
+async def ask_status(address: str, seconds_max: int = SECONDS_MAX) -> TowerStatus:
+    """How things stand, as the watchtower at `HOST:PORT` says. Raises `TowerSilent`, `TowerAddressWrong`."""
+    host, port = place_of(address)
+    try:
+        async with asyncio.timeout(seconds_max):
+            reader, writer = await asyncio.open_connection(host, port, limit=ANSWER_BYTES_MAX)
+            try:
+                writer.write(LINE)
+                await writer.drain()
+                line = await reader.readuntil(b"\n")
+            finally:
+                writer.close()
+                with suppress(OSError):
+                    await writer.wait_closed()
+        return msgspec.json.decode(line, type=TowerStatus)
+    except (OSError, TimeoutError, EOFError, asyncio.LimitOverrunError, msgspec.DecodeError) as error:
+        raise TowerSilent(f"{address}: {type(error).__name__} {error}"[:200]) from None
