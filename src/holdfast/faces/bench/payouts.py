@@ -1,7 +1,7 @@
 """How long payouts take, from the API call to the last broadcast, through every zone and real nodes.
 
-One set-up as `init --local` makes it, its processes and chains on the same cores. The limit beside the mass payout is
-what a node takes to accept as many plain transactions, one by one.
+One set-up as `init --local` makes it, its processes and chains on the same cores. Beside the mass payout stands what
+the wallets of both nodes take for as many plain transactions, one by one.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ async def run(directory: Path, seconds: float) -> dict[str, object]:
         "single_payout_milliseconds": singles,
         "mass_payouts": 2 * MASS,
         **mass,
-        "node_sends_as_many_plain_transactions_seconds_limit": plain,
+        "node_wallets_send_as_many_plain_transactions_seconds": plain,
     }
 
 
