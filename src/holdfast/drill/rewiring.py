@@ -1,0 +1,38 @@
+"""Puts a drill's proxies and links into the zones' settings, where the template has the nodes and zones themselves."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from holdfast.drill.places import Places, TrustZone
+from holdfast.drill.proxies import Link, NodeProxy
+from holdfast.drill.template import Facts
+
+_FILES = {TrustZone.PLATFORM: "holdfast.toml", TrustZone.SIGNER: "signer.toml", TrustZone.WATCHTOWER: "tower.toml"}
+
+
+def rewire(
+    places: Places, facts: Facts, proxies: Mapping[tuple[TrustZone, str], NodeProxy], links: Mapping[str, Link]
+) -> None:
+    """Write it, file by file; whose file it is does not change."""
+    for zone, name in _FILES.items():
+        path = places.of(zone) / name
+        text = path.read_text(encoding="utf-8")
+        for node, port in (("litecoin", facts.plan.litecoin_port), ("anvil", facts.plan.anvil_port)):
+            text = re.sub(rf'"http://127\.0\.0\.1:{port}/?"', f'"http://127.0.0.1:{proxies[zone, node].port}"', text)
+        text = re.sub(r', cookie_file = "[^"]*"', "", text)  # the proxy has it
+        if zone is TrustZone.SIGNER:
+            text = text.replace(f"tower_port = {facts.port + 6}", f"tower_port = {links['signer-watchtower'].port}")
+            text = text.replace(
+                f'"http://127.0.0.1:{facts.port}"', f'"http://127.0.0.1:{links["signer-platform"].port}"'
+            )
+        _keep_owner(path, text)
+
+
+def _keep_owner(path: Path, text: str) -> None:
+    status = path.stat()
+    path.write_text(text, encoding="utf-8")
+    os.chown(path, status.st_uid, status.st_gid)

@@ -1,0 +1,1 @@
+"""The scenarios, one file each. What a file must have stands in `holdfast.drill`."""

@@ -1,0 +1,32 @@
+"""Waiting for something in another process: asked again and again, up to a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from holdfast.core.errors import Unavailable
+
+WAIT_SECONDS = 45.0
+
+
+class DrillStuck(Unavailable):
+    """Something that should have happened in a drill did not happen in time. Read the zones' logs in its directory."""
+
+    code = "drill-stuck"
+
+
+async def until(
+    is_so: Callable[[], Awaitable[bool]],
+    otherwise: str,
+    *,
+    seconds: float = WAIT_SECONDS,
+    pause_seconds: float = 0.05,
+) -> None:
+    """Wait until it is so. Raises `DrillStuck` with `otherwise` as its detail."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not await is_so():  # noqa: ASYNC110  the other side is other processes: nothing could set an event
+                await asyncio.sleep(pause_seconds)
+    except TimeoutError:
+        raise DrillStuck(otherwise) from None
