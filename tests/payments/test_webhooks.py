@@ -27,8 +27,8 @@ from holdfast.payments.webhooks import (
     WebhookKeyMalformed,
     WebhookKeyWrong,
     parse_key,
-    signed_headers,
 )
+from holdfast.runtime.standard_webhooks import signed_headers
 
 KEY = bytes(range(32))
 SEALER = Sealer(KEY)

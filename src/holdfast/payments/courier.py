@@ -28,11 +28,12 @@ from holdfast.payments import attention
 from holdfast.payments.attention import Ask
 from holdfast.payments.guarded_http import GuardedHttp, open_guarded_http
 from holdfast.payments.standing import AttentionReason
-from holdfast.payments.webhooks import Sealer, parse_key, signed_headers
+from holdfast.payments.webhooks import Sealer, parse_key
 from holdfast.runtime import metrics
 from holdfast.runtime.clock import Clock
 from holdfast.runtime.secret_files import read_secret
 from holdfast.runtime.settings import Settings, WebhooksSettings
+from holdfast.runtime.standard_webhooks import signed_headers
 
 POLL_SECONDS = 0.2
 DATABASE_WAIT_SECONDS = 1.0

@@ -6,9 +6,7 @@ Secrets are sealed with the platform's webhook key, which lies in a file and nev
 from __future__ import annotations
 
 import base64
-import hmac
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -143,18 +141,6 @@ def parse_key(text: str) -> bytes:
     if len(key) != KEY_BYTES:
         raise WebhookKeyMalformed(f"{len(key)} bytes")
     return key
-
-
-def signed_headers(message_id: str, payload: bytes, signing: Sequence[bytes], now: datetime) -> dict[str, str]:
-    """The headers of Standard Webhooks: one signature for each secret, so that a shop can rotate without a gap."""
-    stamp = str(int(now.timestamp()))
-    signed = b".".join([message_id.encode(), stamp.encode(), payload])
-    signatures = [base64.b64encode(hmac.digest(secret, signed, "sha256")).decode() for secret in signing]
-    return {
-        "webhook-id": message_id,
-        "webhook-timestamp": stamp,
-        "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
-    }
 
 
 async def create(conn: AsyncConnection[Any], new: NewEndpoint, sealer: Sealer, now: datetime) -> tuple[Endpoint, str]:
