@@ -6,7 +6,7 @@ Whatever it answers is on the disk before. It knows nothing of sockets.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -27,7 +27,9 @@ from holdfast.core.leases import (
 )
 from holdfast.core.orders import EVERYTHING, FREEZE_TAG, PRESENT_TAG, Freeze, Present, SignedWord, read_word
 from holdfast.core.quorum import is_signed, tagged
+from holdfast.core.tower_status import TowerStatus
 from holdfast.watchtower import leases
+from holdfast.watchtower.eyes import Eyes, status
 from holdfast.watchtower.leases import Own, examine
 from holdfast.watchtower.store import AHEAD_SECONDS_MAX, DEAD_MAN, Store
 
@@ -48,7 +50,11 @@ class WordRefused(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     detail: str
 
 
-Answer = SignedLease | LeaseRefused | Fetched | Frozen | Seen | WordRefused
+Answer = SignedLease | LeaseRefused | Fetched | Frozen | Seen | TowerStatus | WordRefused
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`{}`: there is only one question of its kind."""
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,6 +66,7 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signature: str = ""
     freeze: SignedWord | UnsetType = UNSET
     present: SignedWord | UnsetType = UNSET
+    status: Nothing | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,8 @@ class Tower:
     """Milliseconds since 1970."""
     present_seconds: int = 0
     """How long payouts go on without a sign of presence; 0: they wait for none."""
+    eyes: Eyes = field(default_factory=Eyes)
+    """What is seen beside the journal."""
 
     def answer(self, line: bytes) -> Answer:
         """The answer to one line. Raises `sqlite3.Error` when the disk fails: the process must end then."""
@@ -90,6 +99,8 @@ class Tower:
                 return self._present(request.present)
         except HoldfastError as error:
             return WordRefused(error.code, error.detail)
+        if not isinstance(request.status, UnsetType):
+            return status(self.store, self.eyes, self.now_ms())
         if not isinstance(request.fetch, UnsetType):
             return self._fetch(request.fetch, request.signature)
         if isinstance(request.ask, UnsetType):
@@ -118,7 +129,9 @@ class Tower:
         standing, frozen = self.store.standing, self.store.frozen
         if (why := leases.withheld(standing, own)) is not None:
             return LeaseRefused(why, standing.head.seq, standing.head.hash)
+        frozen = tuple(sorted({*frozen, *self.eyes.blind(now_ms)}))
         lease = leases.grant(request.ask, standing, frozen, self.lease_milliseconds, now_ms // 1_000)
+        self.eyes.lease_ms = now_ms
         return leases.sign(lease, self.key)
 
     def _fetch(self, ask: Ask, signature: str) -> Fetched | LeaseRefused:

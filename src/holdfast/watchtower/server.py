@@ -16,6 +16,7 @@ from typing import assert_never
 import msgspec
 
 from holdfast.core.leases import Fetched, Frozen, LeaseRefused, Seen, SignedLease
+from holdfast.core.tower_status import TowerStatus
 from holdfast.watchtower.answers import Answer, Tower, WordRefused
 
 Log = Callable[..., None]
@@ -102,7 +103,7 @@ class Server:
                 self.log("present", present_until=answer.present_until)
             case Fetched():
                 self.log("journal_fetched", entries=len(answer.entries))
-            case SignedLease():
+            case SignedLease() | TowerStatus():
                 pass  # several a second
             case _ as never:
                 assert_never(never)

@@ -29,7 +29,8 @@ from holdfast.core.journal import (
     read_entries,
 )
 from holdfast.core.orders import Freeze, Restore, SignedOrder, SignedWord, Stage, read_order
-from holdfast.watchtower.standing import WEIGHTY, Standing, Step, Stop, following, stages
+from holdfast.core.tower_status import STOPS_SHOWN_MAX, StopShown
+from holdfast.watchtower.standing import WEIGHTY, Standing, Step, Stop, following, stages, standing_stops
 
 AHEAD_SECONDS_MAX = 300
 """How far ahead of the watchtower's clock an officer's may be: an order that is dated later ends no freeze."""
@@ -173,8 +174,25 @@ class Store:
         return max(now_ms, (newest or 0) + 1)
 
     def _stages(self) -> dict[str, Stage]:
-        stops = [Stop(*row) for row in self._db.execute("SELECT id, scope, received_ms FROM stops")]
-        return stages(stops, self.steps())
+        return stages(self._stops(), self.steps())
+
+    def _stops(self) -> list[Stop]:
+        return [Stop(*row) for row in self._db.execute("SELECT id, scope, received_ms FROM stops")]
+
+    def stops(self) -> tuple[StopShown, ...]:
+        """The newest freezes, oldest first."""
+        standing = {stop.id for stop in standing_stops(self._stops(), self.steps())}
+        find = 'SELECT id, scope, reason, "by", received_ms FROM stops ORDER BY received_ms DESC LIMIT ?'
+        rows = self._db.execute(find, (STOPS_SHOWN_MAX,)).fetchall()
+        return tuple(
+            StopShown(id_, scope, reason, by, received_ms, id_ not in standing)
+            for id_, scope, reason, by, received_ms in reversed(rows)
+        )
+
+    def is_stopped_for(self, scope: str, reason: str) -> bool:
+        """Whether this was a reason for a freeze before, ended or not: what is past stops nothing twice."""
+        find = "SELECT 1 FROM stops WHERE scope = ? AND reason = ?"
+        return self._db.execute(find, (scope, reason)).fetchone() is not None
 
     def steps(self) -> list[Step]:
         """Every step of a restore, oldest first."""
