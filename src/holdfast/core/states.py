@@ -126,7 +126,8 @@ PAYOUT_MOVES: dict[PayoutState, frozenset[PayoutState]] = {
         {PayoutState.BROADCAST, PayoutState.CONFIRMED, PayoutState.FAILED, PayoutState.ABANDONED}
     ),
     PayoutState.BROADCAST: frozenset({PayoutState.CONFIRMED, PayoutState.FAILED, PayoutState.ABANDONED}),
-    PayoutState.CONFIRMED: frozenset(),
+    # Only where the vault paid it, and its block left the chain: what the float paid is over by the signer's word.
+    PayoutState.CONFIRMED: frozenset({PayoutState.BROADCAST}),
     PayoutState.REFUSED: frozenset(),
     PayoutState.ABANDONED: frozenset(),
     PayoutState.FAILED: frozenset(),
@@ -134,7 +135,7 @@ PAYOUT_MOVES: dict[PayoutState, frozenset[PayoutState]] = {
 
 LINE_MOVES: dict[LineState, frozenset[LineState]] = {
     LineState.WAITING: frozenset({LineState.PAID, LineState.UNPAID}),
-    LineState.PAID: frozenset(),
+    LineState.PAID: frozenset({LineState.WAITING}),  # as above
     LineState.UNPAID: frozenset(),
 }
 

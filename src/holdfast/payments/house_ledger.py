@@ -19,9 +19,10 @@ from holdfast.ledger import Account, LedgerRaced, Refused, Rule, Step, Transfer
 from holdfast.payments import paying, transactions
 from holdfast.payments.catalogue import ListedNetwork
 from holdfast.payments.house_money import CAP_SWEEP, NOTHING, Booking, Movement, booking
+from holdfast.payments.paying import Sum
 from holdfast.payments.transactions import Outgoing
 
-_ENDINGS = ("float", "claim", "deficit", "filled", "unattributed")
+_ENDINGS = ("float", "claim", "deficit", "filled", "unattributed", "lines")
 """How the keys of a movement's transfers end."""
 
 
@@ -65,9 +66,25 @@ async def undo_above(conn: AsyncConnection[Any], network: str, height: int) -> N
         """,
         (network, height),
     )
+    await _undo(conn, network, await cursor.fetchall())
+
+
+async def undo(conn: AsyncConnection[Any], network: str, transaction: str) -> None:
+    """More is known of a transaction than when it was posted: take its entries back. Raises as `post_due`."""
+    cursor = await conn.execute(
+        """
+        UPDATE payments.house_entries SET is_posted = false WHERE network = %s AND transaction = %s AND is_posted
+        RETURNING transaction, asset, times
+        """,
+        (network, transaction),
+    )
+    await _undo(conn, network, await cursor.fetchall())
+
+
+async def _undo(conn: AsyncConnection[Any], network: str, entries: Sequence[tuple[str, str, int]]) -> None:
     keys = [
         f"{_key(network, transaction, asset, times)}:{ending}"
-        for transaction, asset, times in await cursor.fetchall()
+        for transaction, asset, times in entries
         for ending in _ENDINGS
     ]
     if keys:
@@ -90,6 +107,7 @@ async def _movements(conn: AsyncConnection[Any], listed: ListedNetwork, height: 
     for transaction, asset, place, units in paid:
         one = replace(at(transaction, asset), is_out_of_vault=True)
         found[transaction, asset] = _paid(one, place, units, is_evm=not isinstance(listed.network, BitcoinNetwork))
+    _name_direct(found, await _direct(conn, listed.id, height))
     for transaction, asset, units in await _spent(conn, listed, height):
         if transaction in out_of_vault:
             one = at(transaction, asset)
@@ -115,6 +133,12 @@ def _paid(one: Movement, place: str | None, units: int, *, is_evm: bool) -> Move
     if place == "vault":
         return replace(one, out_of_vault=left, to_vault=one.to_vault + units)
     return replace(one, out_of_vault=left, to_others=one.to_others + units)
+
+
+def _name_direct(found: dict[tuple[str, str], Movement], direct: Sequence[tuple[str, Sum]]) -> None:
+    """Say of what the vault paid that the quorum ordered it."""
+    for transaction, taken in direct:
+        found[transaction, taken.asset] = replace(found[transaction, taken.asset], direct=taken)
 
 
 def _name(found: dict[tuple[str, str], Movement], listed: ListedNetwork, outgoing: Outgoing) -> None:
@@ -146,6 +170,20 @@ _PAID = """
     SELECT transaction, asset, place, sum(units) FROM payments.vault_payments
     WHERE network = %s AND height = %s GROUP BY transaction, asset, place ORDER BY transaction, asset, place
 """
+
+
+async def _direct(conn: AsyncConnection[Any], network: str, height: int) -> list[tuple[str, Sum]]:
+    """Direct payouts that transactions of a block pay."""
+    cursor = await conn.execute(
+        """
+        SELECT DISTINCT paid.transaction, payout.id, payout.merchant_id, payout.asset, payout.lines_units,
+            payout.fee_units
+        FROM payments.vault_payments AS paid JOIN payments.payouts AS payout ON payout.id = paid.payout_id
+        WHERE paid.network = %s AND paid.height = %s
+        """,
+        (network, height),
+    )
+    return [(row[0], Sum(row[1], row[2], row[3], int(row[4]), int(row[5]))) for row in await cursor.fetchall()]
 
 
 async def _spent(conn: AsyncConnection[Any], listed: ListedNetwork, height: int) -> list[tuple[str, str, int]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from holdfast.ledger import Account, AccountKind, Transfer
 from holdfast.payments import paying
+from holdfast.payments.paying import Sum
 from holdfast.policy.record import GAS_PURPOSES
 
 CAP_SWEEP = "cap-sweep"
@@ -34,6 +35,8 @@ class Movement:
     """Outputs of the vault that it spends, or what the Safe paid."""
     to_others: int = 0
     """What of that went to addresses that are not ours."""
+    direct: Sum | None = None
+    """The direct payout that all of this pays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,16 @@ def booking(movement: Movement, key: str, claim_units: int, deficit_units: int) 
 
 
 def _settlement(movement: Movement, key: str, claim_units: int, about: str) -> Booking:
-    """Vault to float. The network's fee is the company's: its claim falls by it. What went to others is not posted."""
+    """Vault to float. The network's fee is the company's: its claim falls by it. What went to others is not posted,
+    but for what the quorum ordered."""
     left = movement.out_of_vault - movement.to_vault - movement.to_others
     transfers = [
         *paying.out_of_vault(key, movement.asset, left, claim_units, about),
         *paying.into_float(key, movement.asset, movement.to_float, about),
     ]
+    if movement.direct is not None:
+        left += movement.direct.lines_units
+        transfers += paying.paid_by_vault(key, movement.direct, about)
     return Booking(tuple(transfers), -left, movement.to_float)
 
 

@@ -18,7 +18,7 @@ from holdfast.core.errors import Conflict
 from holdfast.core.journal import Entry
 from holdfast.core.networks import network_by_id
 from holdfast.core.states import TransitionForbidden
-from holdfast.payments import attention, hints, progress, signer_documents, transactions
+from holdfast.payments import attention, direct_payouts, hints, progress, signer_documents, transactions
 from holdfast.payments.attention import Ask
 from holdfast.payments.hints import HintKind, mined_key
 from holdfast.payments.payouts import PayoutNotPosted
@@ -60,6 +60,8 @@ async def act(conn: AsyncConnection[Any], entries: Sequence[Entry], waiting: Seq
     facts = _facts(entries, await transactions.kept(conn, named))
     facts += [progress.Waiting(one.payout, one.rule, one.detail) for one in waiting]
     batch.asks += await _apply(conn, facts, now)
+    if DocumentKind.ORDER in batch.taken:
+        await direct_payouts.take_up(conn, now)
     answered = [*batch.answered, *((HintKind.MINED, network, mined_key(seq)) for network, seq in ended)]
     await _answer(conn, answered)
     for kind, digests in batch.taken.items():
@@ -104,7 +106,7 @@ def _unknown(keys: Iterable[str]) -> list[Ask]:
 
 
 def _keys(fact: Fact) -> Sequence[str]:
-    if isinstance(fact, progress.Signed | progress.Broadcast | progress.Mined):
+    if isinstance(fact, progress.Signed | progress.Broadcast | progress.Mined | progress.Unmined):
         return fact.payouts
     return (fact.payout,)
 

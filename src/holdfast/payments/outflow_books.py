@@ -18,7 +18,7 @@ from holdfast.chains.outflow import Mined, OutflowBlock
 from holdfast.chains.port import Arrival, Header
 from holdfast.chains.vault_reads import VaultPayment
 from holdfast.core.money import Asset
-from holdfast.payments import hints, house_ledger, sending, transactions
+from holdfast.payments import direct_payouts, hints, house_ledger, sending, transactions
 from holdfast.payments.catalogue import ListedNetwork
 from holdfast.payments.hints import Hint, HintKind, mined_key
 from holdfast.payments.house_places import HousePlaces
@@ -121,7 +121,25 @@ async def apply(
     await _advance(conn, listed, read.header)
     due = _due(listed, read.header.height)
     await _hint(conn, listed.id, due, read.places)
-    await house_ledger.post_due(conn, listed, due)
+    await direct_payouts.take_up(conn, now)
+    await _post_due(conn, listed, due, now)
+
+
+async def apply_direct(conn: AsyncConnection[Any], listed: ListedNetwork, cursor: Cursor, now: datetime) -> None:
+    """Direct payouts that were ordered, or taken up, after the block that pays them was read. Raises as `apply`."""
+    await _hold(conn, listed.id, cursor)
+    await _post_due(conn, listed, _due(listed, cursor.height), now)
+
+
+async def _post_due(conn: AsyncConnection[Any], listed: ListedNetwork, due: int, now: datetime) -> None:
+    """What has its confirmations with the block `due`, and direct payouts found only now in blocks below it."""
+    found = await direct_payouts.find(conn, listed.id, now)
+    late = [one for one in found if one.height <= due]
+    for one in late:
+        await house_ledger.undo(conn, listed.id, one.transaction)
+    await direct_payouts.confirm(conn, listed.id, due, now)
+    for height in sorted({due, *(one.height for one in late)}):
+        await house_ledger.post_due(conn, listed, height)
 
 
 async def late(conn: AsyncConnection[Any], network: str) -> dict[tuple[int, str], list[str]]:
@@ -168,6 +186,7 @@ async def walk_back(
     """Blocks above `to` have left the chain: what was in them is undone, and our transactions are sent again."""
     await _hold(conn, listed.id, before)
     await house_ledger.undo_above(conn, listed.id, to.height)
+    await direct_payouts.take_back(conn, listed.id, to.height, now)
     for table in ("house_arrivals", "outflows", "vault_payments", "outflow_blocks"):
         await conn.execute(
             f"DELETE FROM payments.{table} WHERE network = %s AND height > %s",  # noqa: S608  our own words
@@ -364,7 +383,8 @@ async def _hint(conn: AsyncConnection[Any], network: str, due: int, places: Hous
         WHERE network = %s AND height = %s AND place = 'float' AND origin <> 'float' AND address = ANY(%s)
           AND NOT EXISTS (
               SELECT FROM payments.journal AS entry
-              WHERE entry.kind = 'funding' AND entry.subject = came.key AND entry.network = came.network)
+              WHERE entry.kind = 'funding' AND entry.subject = came.key AND entry.network = came.network
+                AND entry.document::jsonb -> 'body' ->> 'hash' = came.hash)
         ORDER BY key
         """,
         (network, due, sorted(places.floats)),

@@ -20,7 +20,7 @@ from holdfast.chains.outflow import OutflowBlock, OutflowNode, Wanted
 from holdfast.chains.port import Arrival, Header
 from holdfast.chains.vault_reads import Places, VaultNode
 from holdfast.core.networks import EvmNetwork
-from holdfast.payments import outflow_books, transactions
+from holdfast.payments import direct_payouts, outflow_books, transactions
 from holdfast.payments.catalogue import ListedNetwork
 from holdfast.payments.house_places import HousePlaces, house_places
 from holdfast.payments.outflow_books import BlockRead
@@ -82,6 +82,10 @@ class OutflowFollower:
             return
         async with self.pool.connection() as conn:
             late = await outflow_books.late(conn, self.listed.id)
+            is_waiting = await direct_payouts.is_waiting(conn, self.listed.id)
+        if is_waiting:
+            async with self.pool.connection() as conn, conn.transaction():
+                await outflow_books.apply_direct(conn, self.listed, self.cursor, self.clock.now())
         for (height, block_hash), ids in late.items():
             (header,) = await self.node.headers(height, height)
             if header.hash != block_hash:

@@ -104,6 +104,26 @@ def payment(taken: Sum, paid_units: int) -> list[Transfer]:
     ]
 
 
+def ordered_out_of_vault(taken: Sum) -> list[Transfer]:
+    """The vault paid a payout: its units are the merchant's no more, and its fee is the company's claim.
+
+    Posted once: a block that leaves the chain takes back `paid_by_vault` alone. The order stands, so the units stay
+    payable, and the signer charges the fee whatever becomes of it.
+    """
+    key, about = f"payout:{taken.payout_id}", taken.payout_id
+    owing = payable(taken.asset, taken.merchant_id)
+    return [
+        post_pending(reservation(taken), f"{key}:post", taken.units),
+        *_moving((f"{key}:claim", owing, claim(taken.asset), taken.fee_units, about, "payout-claim")),
+    ]
+
+
+def paid_by_vault(key: str, taken: Sum, about: str) -> list[Transfer]:
+    """What a payout's lines took out of the vault."""
+    owing = payable(taken.asset, taken.merchant_id)
+    return _moving((f"{key}:lines", owing, vault(taken.asset), taken.lines_units, about, "direct-payout"))
+
+
 def network_fee(coin: str, transaction: str, fee_units: int) -> list[Transfer]:
     """What a transaction of the float did cost, in the network's coin."""
     key = f"network-fee:{coin}:{transaction}"

@@ -72,6 +72,8 @@ class Payout:
     signature: str
     standing_order_id: str | None = None
     slot: int | None = None
+    is_direct: bool = False
+    """The quorum ordered it out of the vault: officers pay it, and the float never does."""
     state: PayoutState = PayoutState.RESERVED
     rule: str | None = None
     """Why it was refused or abandoned."""
@@ -287,13 +289,14 @@ def _lines_json(payouts: Sequence[Payout]) -> str:
 _INSERT = """
     INSERT INTO payments.payouts
         (id, key, intent_id, merchant_id, reference, number, network, asset, lines_units, fee_units, document,
-         signature, standing_order_id, slot, state, not_before, expires_at, created_at, request_id)
+         signature, standing_order_id, slot, is_direct, state, not_before, expires_at, created_at, request_id)
     SELECT id, key, intent_id, merchant_id, reference, number, network, asset, lines_units, fee_units, document,
-        signature, standing_order_id, slot, state, not_before, expires_at, created_at, request_id
+        signature, standing_order_id, slot, is_direct, state, not_before, expires_at, created_at, request_id
     FROM json_to_recordset(%s::json) AS new
         (id text, key text, intent_id text, merchant_id text, reference text, number bigint, network text, asset text,
          lines_units numeric, fee_units numeric, document text, signature text, standing_order_id text, slot bigint,
-         state text, not_before timestamptz, expires_at timestamptz, created_at timestamptz, request_id text)
+         is_direct boolean, state text, not_before timestamptz, expires_at timestamptz, created_at timestamptz,
+         request_id text)
     ON CONFLICT DO NOTHING
 """
 _INSERT_LINES = """
@@ -303,14 +306,15 @@ _INSERT_LINES = """
 """
 _UPDATE = """
     UPDATE payments.payouts AS payout
-    SET state = new.state, rule = new.rule, detail = new.detail, waiting_rule = new.waiting_rule,
-        waiting_detail = new.waiting_detail, looked_at = new.looked_at, approvals = new.approvals,
-        reservation = new.reservation, transaction = new.transaction, accepted_at = new.accepted_at,
+    SET is_direct = new.is_direct, state = new.state, rule = new.rule, detail = new.detail,
+        waiting_rule = new.waiting_rule, waiting_detail = new.waiting_detail, looked_at = new.looked_at,
+        approvals = new.approvals, reservation = new.reservation, transaction = new.transaction,
+        accepted_at = new.accepted_at,
         signed_at = new.signed_at, broadcast_at = new.broadcast_at, ended_at = new.ended_at
     FROM json_to_recordset(%s::json) AS new
-        (id text, state text, rule text, detail text, waiting_rule text, waiting_detail text, looked_at timestamptz,
-         approvals jsonb, reservation bigint, transaction text, accepted_at timestamptz, signed_at timestamptz,
-         broadcast_at timestamptz, ended_at timestamptz)
+        (id text, is_direct boolean, state text, rule text, detail text, waiting_rule text, waiting_detail text,
+         looked_at timestamptz, approvals jsonb, reservation bigint, transaction text, accepted_at timestamptz,
+         signed_at timestamptz, broadcast_at timestamptz, ended_at timestamptz)
     WHERE payout.id = new.id
 """
 _UPDATE_LINES = """

@@ -20,6 +20,7 @@ from holdfast.ledger import LedgerRaced, Rule, Transfer
 from holdfast.payments import events, paying
 from holdfast.payments.payouts import Payout, PayoutLine, PayoutNotPosted, load, news, store, store_lines
 from holdfast.policy import rules
+from holdfast.policy.record import DIRECT
 from holdfast.runtime import metrics
 
 LOOKED_AT_EXACT_TO = timedelta(seconds=30)
@@ -64,11 +65,19 @@ class Abandoned:
 
 
 @dataclass(frozen=True, slots=True)
+class Direct:
+    """The signer's journal has the quorum's order to pay it out of the vault: no signer ever will."""
+
+    payout: str
+
+
+@dataclass(frozen=True, slots=True)
 class Signed:
     """A transaction that pays these was signed and witnessed; perhaps in the place of another with a lower fee."""
 
     payouts: Sequence[str]
-    reservation: int
+    reservation: int | None
+    """None: the officers signed it, and it spends the vault."""
     transaction: str
 
 
@@ -94,7 +103,14 @@ class Mined:
     """Payout and place of lines that moved nothing."""
 
 
-Fact: TypeAlias = Accepted | Waiting | Refused | Abandoned | Signed | Broadcast | Mined
+@dataclass(frozen=True, slots=True)
+class Unmined:
+    """The block with the vault's transaction that paid these has left the chain."""
+
+    payouts: Sequence[str]
+
+
+Fact: TypeAlias = Accepted | Waiting | Refused | Abandoned | Direct | Signed | Broadcast | Mined | Unmined
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +169,16 @@ class _Folded:
                 self.told.append(after)
 
 
-def after_fact(payout: Payout, fact: Fact, now: datetime) -> Payout:
+def after_fact(payout: Payout, fact: Fact, now: datetime) -> Payout:  # noqa: C901  a branch a kind of fact
     """The payout once this is known. What it knew before changes nothing. Raises `TransitionForbidden`."""
     match fact:
         case Accepted() | Waiting():
-            is_past = payout.signed_at is not None or payout.state in ENDED
+            is_past = payout.signed_at is not None or payout.state in ENDED or payout.is_direct
             return payout if is_past else _looked_at(payout, fact, now)
         case Refused() | Abandoned():
             return _released(payout, fact, now)
+        case Direct():
+            return _direct(payout, now)
         case Signed():
             return _signed(payout, fact, now)
         case Broadcast():
@@ -169,6 +187,8 @@ def after_fact(payout: Payout, fact: Fact, now: datetime) -> Payout:
             return replace(payout, state=move_payout(payout.state, PayoutState.BROADCAST), broadcast_at=now)
         case Mined():
             return _mined(payout, fact, now)
+        case Unmined():
+            return _unmined(payout)
         case _ as never:
             assert_never(never)
 
@@ -187,15 +207,35 @@ def _looked_at(payout: Payout, fact: Accepted | Waiting, now: datetime) -> Payou
     return replace(payout, state=state, waiting_rule=fact.rule, waiting_detail=fact.detail, looked_at=now)
 
 
+def _direct(payout: Payout, now: datetime) -> Payout:
+    if payout.accepted_at is not None:
+        if payout.is_direct:
+            return payout
+        raise TransitionForbidden("the signer took it on, and the quorum ordered it out of the vault")
+    return replace(
+        payout,
+        state=move_payout(payout.state, PayoutState.RESERVED),
+        is_direct=True,
+        accepted_at=now,
+        looked_at=now,
+        waiting_rule=DIRECT,
+        waiting_detail="officers pay it out of the vault",
+    )
+
+
 def _released(payout: Payout, fact: Refused | Abandoned, now: datetime) -> Payout:
     wanted, detail = (PayoutState.REFUSED, fact.detail) if isinstance(fact, Refused) else (PayoutState.ABANDONED, "")
     state = move_payout(payout.state, wanted)
     if state is payout.state:
         return payout
+    if payout.is_direct:
+        raise TransitionForbidden("the quorum ordered it out of the vault: no signer ends it")
     return replace(_over(payout, state, now), rule=fact.rule, detail=detail, lines=_none_paid(payout))
 
 
 def _signed(payout: Payout, fact: Signed, now: datetime) -> Payout:
+    if payout.is_direct is not (fact.reservation is None):
+        raise TransitionForbidden("a payout is paid by the float, or out of the vault where the quorum ordered that")
     if payout.state in (PayoutState.CONFIRMED, PayoutState.FAILED):
         return payout
     if payout.state is PayoutState.BROADCAST and fact.transaction == payout.transaction:
@@ -234,6 +274,18 @@ def _mined(payout: Payout, fact: Mined, now: datetime) -> Payout:
     return replace(_over(payout, state, now), transaction=fact.transaction, lines=lines)
 
 
+def _unmined(payout: Payout) -> Payout:
+    """Only what the vault paid: the float's payouts are final by the signer's word alone."""
+    if not payout.is_direct:
+        raise TransitionForbidden("what the signer calls final is not taken back by a block")
+    if payout.state is not PayoutState.CONFIRMED:
+        return payout
+    lines = tuple(
+        replace(line, state=move_line(line.state, LineState.WAITING), transaction=None) for line in payout.lines
+    )
+    return replace(payout, state=move_payout(payout.state, PayoutState.BROADCAST), lines=lines, ended_at=None)
+
+
 def _over(payout: Payout, state: PayoutState, now: datetime) -> Payout:
     return replace(payout, state=state, waiting_rule=None, waiting_detail=None, ended_at=now)
 
@@ -246,13 +298,15 @@ def _transfers(payout: Payout) -> list[Transfer]:
     """What the ledger must know of a payout that has just come to its state."""
     if payout.state in (PayoutState.REFUSED, PayoutState.ABANDONED):
         return [paying.release(payout.sum)]
+    if payout.is_direct:
+        return paying.ordered_out_of_vault(payout.sum) if payout.state is PayoutState.CONFIRMED else []
     if payout.state in (PayoutState.CONFIRMED, PayoutState.FAILED):
         return paying.payment(payout.sum, sum(line.units for line in payout.lines if line.state is LineState.PAID))
     return []
 
 
 def _keys(fact: Fact) -> Sequence[str]:
-    return fact.payouts if isinstance(fact, Signed | Broadcast | Mined) else (fact.payout,)
+    return fact.payouts if isinstance(fact, Signed | Broadcast | Mined | Unmined) else (fact.payout,)
 
 
 async def _post(conn: AsyncConnection[Any], transfers: Sequence[Transfer]) -> None:

@@ -224,7 +224,8 @@ _OUT_OF_VAULT_BITCOIN = """
     JOIN LATERAL (
         SELECT coalesce(sum(units) FILTER (WHERE place = 'vault'), 0) AS vault,
             coalesce(sum(units) FILTER (WHERE place = 'float'), 0) AS float,
-            string_agg(units || ' to ' || coalesce(address, key), ', ') FILTER (WHERE place IS NULL) AS others
+            string_agg(units || ' to ' || coalesce(address, key), ', ')
+                FILTER (WHERE place IS NULL AND payout_id IS NULL) AS others
         FROM payments.vault_payments WHERE network = %(network)s AND transaction = out.transaction
     ) AS paid ON true
     LEFT JOIN payments.house_entries AS posted ON posted.is_posted AND posted.network = %(network)s
@@ -238,7 +239,8 @@ _OUT_OF_VAULT_EVM = """
     FROM (
         SELECT transaction, min(height) AS height, sum(units) AS units,
             coalesce(sum(units) FILTER (WHERE place = 'float'), 0) AS float,
-            string_agg(units || ' to ' || coalesce(address, key), ', ') FILTER (WHERE place IS NULL) AS others
+            string_agg(units || ' to ' || coalesce(address, key), ', ')
+                FILTER (WHERE place IS NULL AND payout_id IS NULL) AS others
         FROM payments.vault_payments WHERE network = %(network)s AND asset = %(asset)s GROUP BY transaction
     ) AS paid
     LEFT JOIN payments.house_entries AS posted ON posted.is_posted AND posted.network = %(network)s
@@ -280,7 +282,7 @@ _FLOAT_EXPECTED = """
     WHERE asset = %(asset)s AND is_posted
     UNION ALL SELECT payout.id, -sum(line.units) FROM payments.payouts AS payout
     JOIN payments.payout_lines AS line ON line.payout_id = payout.id
-    WHERE payout.asset = %(asset)s AND line.state = 'paid' GROUP BY payout.id
+    WHERE payout.asset = %(asset)s AND line.state = 'paid' AND NOT payout.is_direct GROUP BY payout.id
 """
 _FEES_EXPECTED = """
     UNION ALL SELECT transaction, -paid_fee_units FROM payments.transactions
