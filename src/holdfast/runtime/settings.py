@@ -115,6 +115,14 @@ class SignerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = None
 
 
+class WatchtowerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whom the platform asks how payouts stand, to tell merchants and payers. It is told; it decides nothing."""
+
+    address: Annotated[
+        str | None, Meta(description="`HOST:PORT` of the watchtower. None: the status page does not know of freezes.")
+    ] = None
+
+
 class FloatSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the company's float lies on a network: public data, as the officers' genesis order has it."""
 
@@ -338,6 +346,28 @@ class LogsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     format: Annotated[LogFormat, Meta(description="`json` for machines, `console` for people.")] = LogFormat.JSON
 
 
+class AssessmentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `holdfast assess` holds the set-up against."""
+
+    every_days: Annotated[
+        int,
+        Meta(ge=1, le=366, description="An assessment that is older is overdue: a finding, and a warning of `doctor`."),
+    ] = 30
+    advisories_dir: Annotated[
+        Path, Meta(description="Directory of OSV JSON files: known vulnerabilities of dependencies.")
+    ] = Path("advisories")
+    advisories_days: Annotated[
+        int, Meta(ge=1, le=366, description="Oldest that the advisories may be before they are a finding.")
+    ] = 7
+    key_days: Annotated[
+        int,
+        Meta(ge=1, le=3660, description="Oldest that float, journal and lease keys may be before they are a finding."),
+    ] = 365
+    api_key_days: Annotated[
+        int, Meta(ge=1, le=366, description="Oldest that an API key may be before it is a finding.")
+    ] = 180
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -352,11 +382,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     courier: CourierSettings = CourierSettings()
     broadcaster: BroadcasterSettings = BroadcasterSettings()
     signer: SignerSettings = SignerSettings()
+    watchtower: WatchtowerSettings = WatchtowerSettings()
     networks: dict[str, NetworkSettings]
     payouts: PayoutsSettings = PayoutsSettings()
     rates: RatesSettings = RatesSettings()
     webhooks: WebhooksSettings = WebhooksSettings()
     logs: LogsSettings = LogsSettings()
+    assessment: AssessmentSettings = AssessmentSettings()
 
     @property
     def directory(self) -> Path:
@@ -371,10 +403,12 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "courier": CourierSettings,
     "broadcaster": BroadcasterSettings,
     "signer": SignerSettings,
+    "watchtower": WatchtowerSettings,
     "networks.<name>": NetworkSettings,
     "payouts": PayoutsSettings,
     "rates": RatesSettings,
     "webhooks": WebhooksSettings,
     "logs": LogsSettings,
+    "assessment": AssessmentSettings,
 }
 """Tables of the file, in the order of the reference page."""

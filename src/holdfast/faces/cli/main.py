@@ -12,6 +12,7 @@ import typer
 
 from holdfast.core.errors import HoldfastError
 from holdfast.faces.cli import (
+    assess,
     backup,
     bench,
     demo,
@@ -51,6 +52,7 @@ app.command("serve", rich_help_panel=RUN)(serve.serve)
 app.command("freeze", rich_help_panel=RUN)(freeze.freeze)
 app.command("present", rich_help_panel=RUN)(freeze.present)
 app.command("doctor", rich_help_panel=RUN)(doctor.doctor)
+app.command("assess", rich_help_panel=KEEP)(assess.assess)
 app.command("migrate", rich_help_panel=KEEP)(migrate.migrate)
 app.command("resume", rich_help_panel=KEEP)(resume.resume)
 app.command("backup", rich_help_panel=KEEP)(backup.backup)
