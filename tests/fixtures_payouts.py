@@ -12,10 +12,11 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from holdfast import ledger
-from holdfast.core import intents
+from holdfast.core import canonical, intents, journal as j
 from holdfast.core.certificates import signing_input as certificate_input
 from holdfast.core.evm import checksum
 from holdfast.core.intents import Line, SignedIntent, document_of, signing_input
+from holdfast.core.orders import DirectPayout, SignedOrder
 from holdfast.core.quorum import Officer, Quorum, Signature
 from holdfast.payments import certification, ordering, paying, payouts
 from holdfast.payments.catalogue import Catalogue, catalogue_of
@@ -114,7 +115,11 @@ class Payer:
 
     async def ordered(self, *units: int, **changes: Any) -> Payout:
         """One payout that went through."""
-        [outcome] = await self.order(self.intent(*units, **changes))
+        return await self.ordered_as(self.intent(*units, **changes))
+
+    async def ordered_as(self, intent: intents.Payout) -> Payout:
+        """This payout, which went through."""
+        [outcome] = await self.order(intent)
         assert isinstance(outcome, Ordered), outcome
         return outcome.payout
 
@@ -185,3 +190,18 @@ async def enrolled_payer(pool: Pool, fee_payer: FeePayer = FeePayer.COMPANY) -> 
         await certification.certify(conn, merchant.id, certificate_proof(merchant.request), now)
     coin = next(one for one in catalogue.network_of if one.startswith("eip155:"))
     return Payer(pool, merchant.id, key, PayoutDesk(catalogue, fee_payer), coin)
+
+
+def ordered_out_of_vault(
+    merchant_id: str, asset: str, lines: Sequence[tuple[str, int]], **changes: Any
+) -> tuple[SignedIntent, j.Ordered]:
+    """A merchant's intent, and the journal's entry with the quorum's order to pay it out of the vault."""
+    intent = payout_intent(merchant_id, asset, lines, datetime.now(UTC), **changes)
+    own = signed(Ed25519PrivateKey.generate(), intent)
+    return own, direct_order(own)
+
+
+def direct_order(own: SignedIntent) -> j.Ordered:
+    """The journal's entry with the quorum's order to pay this intent out of the vault."""
+    order = DirectPayout(own.document, own.signature, next(NUMBERS))
+    return j.Ordered(SignedOrder(canonical.write(order).decode(), ()), 1)
