@@ -55,6 +55,10 @@ class EventType(StrEnum):
     PAYOUT_REFUSED = "payout.refused"
     PAYOUT_ABANDONED = "payout.abandoned"
     PAYOUT_FAILED = "payout.failed"
+    PAYOUTS_FROZEN = "payouts.frozen"
+    """Payouts of a scope that the merchant is in stand still; payments in go on."""
+    PAYOUTS_RESTORED = "payouts.restored"
+    """They come back, step by step: `stage` says how far."""
     ATTENTION_OPENED = "attention.opened"
     ATTENTION_RESOLVED = "attention.resolved"
 

@@ -28,6 +28,7 @@ from holdfast.payments.follow import Follower
 from holdfast.payments.housekeeping import keep_house
 from holdfast.payments.nodes import open_node
 from holdfast.payments.ordering import PayoutDesk
+from holdfast.payments.payout_stages import follow_tower
 from holdfast.payments.steps import Work
 from holdfast.runtime import logs
 from holdfast.runtime.clock import SYSTEM_CLOCK, Clock
@@ -64,6 +65,8 @@ async def follow_all(settings: Settings, pool: Pool, clock: Clock, stopping: asy
             for follower in followers:
                 tasks.create_task(follower.run(stopping))
             tasks.create_task(keep_house(pool, clock, desk, stopping))
+            if settings.watchtower.address is not None:
+                tasks.create_task(follow_tower(pool, clock, settings.watchtower.address, stopping))
     finally:
         for follower in followers:
             await follower.node.close()

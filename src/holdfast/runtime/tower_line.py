@@ -1,4 +1,4 @@
-"""Asks the watchtower how things stand: one line there, one back. It needs no key, and believes nothing but that line."""
+"""Asks the watchtower how things stand: one line there, one back. It needs no key, and keeps nothing."""
 
 from __future__ import annotations
 

@@ -34,12 +34,13 @@ from holdfast.faces.api import (
     signer,
     signer_documents,
     standing_orders,
+    status,
     webhook_endpoints,
 )
 from holdfast.faces.api.edge import BODY_BYTES_MAX, Edge
 from holdfast.faces.api.parts import AllParts
 from holdfast.faces.api.rate_limits import RateLimit
-from holdfast.faces.web import pages, rendering
+from holdfast.faces.web import pages, rendering, status_page
 from holdfast.runtime.clock import Clock
 from holdfast.runtime.settings import Settings
 
@@ -60,6 +61,7 @@ V1: tuple[Router, ...] = (
     attention.router,
     signer_documents.router,
     reconciliation.router,
+    status.router,
 )
 """Every resource of the API."""
 
@@ -83,6 +85,7 @@ def application(settings: Settings, clock: Clock, open_parts: OpenParts) -> Edge
             *V1,
             signer.router,
             pages.router,
+            status_page.router,
             rendering.static_file,
             health.health,
             health.ready,

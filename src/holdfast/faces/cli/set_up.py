@@ -277,6 +277,7 @@ def _config(
     if plan.is_local:
         sections["rates"] = {"sources": [], "fixed": LOCAL_RATES}
         sections["signer"] = {"token_file": "secrets/signer.token"}
+        sections["watchtower"] = {"address": f"127.0.0.1:{plan.port + 6}"}
     if plan.database_url is not None:
         sections["database"] = {"url": plan.database_url}
     tables = {

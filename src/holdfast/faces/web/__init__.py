@@ -1,1 +1,1 @@
-"""Pages: checkout."""
+"""Pages: checkout, what works."""
