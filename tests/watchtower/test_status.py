@@ -18,7 +18,6 @@ def test_without_a_journal_it_tells_that_there_is_none(desk: Desk) -> None:
 
 
 def test_a_freeze_is_told_with_who_made_it_and_why(desk: Desk, book: Book) -> None:
-    book.begin()
     desk.granted(book.ask(0))
     desk.ask({"freeze": desk.house.freeze("eip155:1")})
     found = told(desk)
