@@ -3,12 +3,17 @@
 How to write a scenario: one file `scenarios/<name_with_underscores>.py` and one page `docs/drills/<name>.md`. The file
 is a module with
 
+    from holdfast.drill.bounds import Bound
+    from holdfast.drill.hands import Hand
+    from holdfast.drill.places import TrustZone
+
     NAME = "coinspaid-2023"                    # as on the command line, and the page's name
     TITLE = "…"                                # one line
     OWNS = (TrustZone.PLATFORM,)               # what the attacker holds: his code runs as that zone's user
-    BOUND = Bound.NOTHING                      # what `policy explain` promises for it, see `scenario.Bound`
+    BOUND = Bound.NOTHING                      # what `policy explain` promises for it, see `bounds.Bound`
 
-    async def play(world: World, attacker: Attacker) -> None:
+    async def play(world: "World", attacker: "Attacker") -> None:      # imported for TYPE_CHECKING only: `steal` runs
+                                                                       # in a process that must start fast
         '''The order of events; runs in the drill's own process, outside of every zone.'''
         done = await attacker.run(steal, thief=world.thief["rLTC"])    # runs as the owned zone's user, on its files
         await world.settle()                                           # blocks, until what was sent is final

@@ -32,33 +32,36 @@ def main(words: Sequence[str] | None = None) -> int:
             emit([one.name for one in chosen], "\n".join(f"{one.name:22} {one.title}" for one in chosen),
                  as_json=options.json)  # fmt: skip
             return Exit.DONE if chosen else Exit.USAGE
-        return asyncio.run(_run(chosen, options))
+        with tempfile.TemporaryDirectory(prefix="hf-") as temporary:
+            work = Path(temporary)
+            work.chmod(0o711)  # every zone's user must pass
+            if options.out is not None:
+                options.out.mkdir(parents=True, exist_ok=True)
+            return asyncio.run(_run(chosen, options, work))
     except HoldfastError as error:
         return report_error(error, as_json=options.json)
 
 
-async def _run(chosen: Sequence[Scenario], options: argparse.Namespace) -> int:
-    with tempfile.TemporaryDirectory(prefix="hf-") as temporary:
-        work = Path(temporary)
-        work.chmod(0o711)
-        out = options.out or work
-        out.mkdir(parents=True, exist_ok=True)
-        say("drill: making the platform that every drill begins with")
-        place = options.template or work / "template"
-        template = made(place) if (place / FACTS_FILE).exists() else await make(place)
-        verdicts: list[Verdict] = []
-        broken = 0
-        for one in chosen:
-            say(f"drill: {one.name}: {one.title}")
-            try:
-                verdict = await play(one, template, Options(out=out, seed=options.seed, keep=options.keep))
-            except HoldfastError as error:
-                broken += 1
-                say(f"drill: {one.name}: nothing was shown: {error}")
-                say("".join(traceback.format_exception(error)[-3:]))
-                continue
-            verdicts.append(verdict)
-            say(f"drill: {one.name}: {'held' if verdict.is_held else 'NOT HELD'} after {verdict.seconds} s")
+async def _run(chosen: Sequence[Scenario], options: argparse.Namespace, work: Path) -> int:
+    say("drill: making the platform that every drill begins with")
+    place = options.template or work / "template"
+    template = made(place) if (place / FACTS_FILE).exists() else await make(place)
+    verdicts: list[Verdict] = []
+    for one in chosen:
+        say(f"drill: {one.name}: {one.title}")
+        try:
+            verdict = await play(one, template, Options(out=options.out or work, seed=options.seed, keep=options.keep))
+        except HoldfastError as error:
+            say(f"drill: {one.name}: nothing was shown: {error}")
+            say("".join(traceback.format_exception(error)[-3:]))
+            continue
+        verdicts.append(verdict)
+        say(f"drill: {one.name}: {'held' if verdict.is_held else 'NOT HELD'} after {verdict.seconds} s")
+    return _shown(verdicts, len(chosen) - len(verdicts), options)
+
+
+def _shown(verdicts: Sequence[Verdict], broken: int, options: argparse.Namespace) -> int:
+    """The report in every form that was asked for; the exit code."""
     if options.html is not None:
         options.html.write_text(report.page(verdicts), encoding="utf-8")
     told = report.facts(verdicts) | {"broken": broken}

@@ -1,4 +1,4 @@
-"""Honest payers: they go on paying invoices of the honest merchant, whatever happens, and it is counted what came of it.
+"""Honest payers: they go on paying the honest merchant's invoices, whatever happens, and what came of it is counted.
 
 Each invoice is made by the SDK, which derives the address again; what it refuses is not paid.
 """

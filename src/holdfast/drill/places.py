@@ -14,8 +14,6 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
-from holdfast.faces.cli.serve import ZoneName
-
 
 class TrustZone(StrEnum):
     """Who can be owned."""
@@ -35,9 +33,9 @@ UIDS = {zone: FIRST_UID + number for number, zone in enumerate(TrustZone)}
 _OF_PLATFORM = {"database", "api", "follower", "courier", "broadcaster"}
 
 
-def trust_zone(name: ZoneName) -> TrustZone:
-    """Whose user a process runs as."""
-    return TrustZone.PLATFORM if name.value in _OF_PLATFORM else TrustZone(name.value)
+def trust_zone(process: str) -> TrustZone:
+    """Whose user a process runs as, by its name for `holdfast serve`."""
+    return TrustZone.PLATFORM if process in _OF_PLATFORM else TrustZone(process)
 
 
 @dataclass(frozen=True, slots=True)

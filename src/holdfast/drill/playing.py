@@ -149,7 +149,7 @@ def _judge(one: Scenario, world: World, losses: Losses, bound: Mapping[str, int]
 
 def _seconds_to_freeze(world: World, losses: Losses, began: int) -> float | None:
     first = min((world.seen[one] for one in losses.stolen if one in world.seen), default=None)
-    stops = [stop.at_ms for stop in world.stops if stop.at_ms >= began]
+    stops = [stop.received_ms for stop in world.stops if stop.received_ms >= began]
     return None if first is None or not stops else round(max(0, min(stops) - first) / 1000, 3)
 
 

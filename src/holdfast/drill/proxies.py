@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -94,7 +95,7 @@ class NodeProxy:
             return 503, b""
 
     def _bent(self, calls: list[_Call], decoded: object) -> bytes:
-        answers = decoded if isinstance(decoded, list) else [decoded]
+        answers: list[Any] = decoded if isinstance(decoded, list) else [decoded]
         by_id = {msgspec.json.encode(call.id): call for call in calls}
         for answer in answers:
             call = by_id.get(msgspec.json.encode(answer.get("id"))) if isinstance(answer, dict) else None

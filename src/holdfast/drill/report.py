@@ -63,7 +63,7 @@ def _row(one: Verdict) -> tuple[str, ...]:
 
 
 def _seconds(seconds: float | None) -> str:
-    return "–" if seconds is None else f"{seconds:.2f} s"
+    return "-" if seconds is None else f"{seconds:.2f} s"
 
 
 def _cell(text: str) -> str:

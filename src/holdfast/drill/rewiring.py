@@ -9,7 +9,7 @@ from pathlib import Path
 
 from holdfast.drill.places import Places, TrustZone
 from holdfast.drill.proxies import Link, NodeProxy
-from holdfast.drill.template import Facts
+from holdfast.drill.template import TOWER, Facts
 
 _FILES = {TrustZone.PLATFORM: "holdfast.toml", TrustZone.SIGNER: "signer.toml", TrustZone.WATCHTOWER: "tower.toml"}
 
@@ -25,7 +25,7 @@ def rewire(
             text = re.sub(rf'"http://127\.0\.0\.1:{port}/?"', f'"http://127.0.0.1:{proxies[zone, node].port}"', text)
         text = re.sub(r', cookie_file = "[^"]*"', "", text)  # the proxy has it
         if zone is TrustZone.SIGNER:
-            text = text.replace(f"tower_port = {facts.port + 6}", f"tower_port = {links['signer-watchtower'].port}")
+            text = text.replace(f"tower_port = {facts.port + TOWER}", f"tower_port = {links['signer-watchtower'].port}")
             text = text.replace(
                 f'"http://127.0.0.1:{facts.port}"', f'"http://127.0.0.1:{links["signer-platform"].port}"'
             )

@@ -6,17 +6,18 @@ import importlib
 import pkgutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from types import ModuleType
 
 from holdfast.core.errors import NotFound
 from holdfast.core.money import parse_units
 from holdfast.drill import scenarios
 from holdfast.drill.attacker import Attacker
+from holdfast.drill.bounds import Bound
 from holdfast.drill.measure import DECIMALS, SYMBOLS
 from holdfast.drill.places import TrustZone
 from holdfast.drill.world import World
 from holdfast.faces.cli.policy import loss_bound
+from holdfast.policy.document import read_policy
 from holdfast.runtime.config import load
 
 BOUND_SECONDS = 60
@@ -27,17 +28,6 @@ class ScenarioUnknown(NotFound):
     """There is no drill of that name. `holdfast drill --list` names them all."""
 
     code = "drill-unknown"
-
-
-class Bound(StrEnum):
-    """What is promised to be the most that can be lost."""
-
-    NOTHING = "nothing"
-    SIGNER_HONEST = "signer honest"
-    """Released, burst, rate over the time, and fees: with merchants' genuine signatures."""
-    SIGNER_OWNED = "signer owned"
-    """The float, at most its cap, settlements in flight and gas."""
-    MERCHANT_LIMIT = "merchant's own limit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +78,12 @@ async def predicted(world: World, bound: Bound) -> dict[str, int]:
     """The bound in smallest units by symbol, as `holdfast policy explain` prints it for this platform now."""
     if bound is Bound.NOTHING:
         return dict.fromkeys(SYMBOLS, 0)
-    facts = await loss_bound(load(world.places.config), BOUND_SECONDS)
-    assets = facts["assets"]
-    assert isinstance(assets, dict)  # noqa: S101  as it is made
     if bound is Bound.MERCHANT_LIMIT:
-        return await world.merchant_limits(BOUND_SECONDS)
+        policy = read_policy((world.places.officers / "policy.toml").read_bytes())
+        return {
+            symbol: policy.assets[world.facts.assets[symbol]].merchant.bound_units(BOUND_SECONDS) for symbol in SYMBOLS
+        }
+    assets = (await loss_bound(load(world.places.config), BOUND_SECONDS))["assets"]
+    assert isinstance(assets, dict)  # noqa: S101  as it is made
     name = "signer_owned" if bound is Bound.SIGNER_OWNED else "signer_honest"
     return {symbol: parse_units(assets[symbol][name], DECIMALS[symbol]) for symbol in SYMBOLS}

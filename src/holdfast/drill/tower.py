@@ -1,49 +1,23 @@
-"""What the watchtower has stopped, read by the drill from the watchtower's own store."""
+"""What the watchtower tells the drill: asked as anybody may ask it, over its own port."""
 
 from __future__ import annotations
 
-import sqlite3
-from dataclasses import dataclass
+import socket
 
-from holdfast.drill.places import Places, TrustZone
+import msgspec
 
-STORE = "tower.sqlite"
+from holdfast.core.tower_status import STATUS_REQUEST, TowerStatus
 
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """A freeze."""
-
-    id: str
-    scope: str
-    reason: str
-    by: str
-    """`signer`, `watchtower`, or a key."""
-    at_ms: int
-    is_ended: bool = False
+ANSWER_BYTES_MAX = 4_000_000
+SECONDS_MAX = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What stands in the store."""
-
-    seq: int
-    """The newest entry of the journal that it holds."""
-    stops: tuple[Stop, ...]
-
-
-def stops_in(places: Places) -> Told:
-    """Everything that it has stopped; nothing where the store is not there, or busy."""
-    path = places.of(TrustZone.WATCHTOWER) / STORE
+def status(port: int) -> TowerStatus | None:
+    """Its status now; None where it does not answer."""
     try:
-        database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1)
-    except sqlite3.Error:
-        return Told(0, ())
-    try:
-        ((seq,),) = database.execute("SELECT coalesce(max(seq), 0) FROM entries")
-        rows = database.execute('SELECT id, scope, reason, "by", received_ms FROM stops ORDER BY received_ms')
-        return Told(int(seq), tuple(Stop(*row) for row in rows))
-    except sqlite3.Error:
-        return Told(0, ())
-    finally:
-        database.close()
+        with socket.create_connection(("127.0.0.1", port), timeout=SECONDS_MAX) as connection:
+            connection.sendall(STATUS_REQUEST)
+            line = connection.makefile("rb").readline(ANSWER_BYTES_MAX)
+        return msgspec.json.decode(line, type=TowerStatus)
+    except (OSError, msgspec.DecodeError):
+        return None

@@ -13,10 +13,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
+from random import Random  # noqa: TID251  seeded: a drill must be repeatable
+from typing import Any
 
 import httpx
 from coincurve import PublicKey
+from psycopg import AsyncConnection
 
 from holdfast.chains.bitcoin_scripts import address_of as script_address
 from holdfast.chains.evm_contracts import float_of, plan_vault
@@ -27,19 +29,27 @@ from holdfast.client import AsyncHoldfast, Payout, PayoutOrder, PayTo
 from holdfast.core.evm_transactions import address_of
 from holdfast.core.money import parse_units
 from holdfast.core.networks import BitcoinNetwork, known_network
+from holdfast.core.tower_status import StopShown, TowerStatus
 from holdfast.drill.chain import Outside
 from holdfast.drill.measure import DECIMALS, SYMBOLS, Flows, Purses
 from holdfast.drill.places import Places, TrustZone, as_zone, not_run, trust_zone
 from holdfast.drill.processes import ZoneProcess
 from holdfast.drill.proxies import Link, NodeProxy
 from holdfast.drill.rewiring import rewire
-from holdfast.drill.template import WITNESSES, Facts, Template, client_of
-from holdfast.drill.tower import Stop, stops_in
+from holdfast.drill.template import TOWER, WITNESSES, Facts, Template, client_of
+from holdfast.drill.tower import status
 from holdfast.drill.waiting import DrillStuck, until
 from holdfast.faces.cli.serve import OWN_FILES, ZoneName, argv_of
+from holdfast.runtime.embedded_database import EmbeddedDatabase
 
 CommandOf = Callable[[ZoneName, Path], Sequence[str]]
 """The command that is a zone's process, from its configuration: a test puts a weakened build in its place."""
+_DECISIONS = """
+    SELECT key, waiting_rule FROM payments.payouts WHERE key = ANY(%s) AND waiting_rule IS NOT NULL
+    UNION ALL
+    SELECT subject, coalesce(document::jsonb->'body'->>'rule', kind) FROM payments.journal
+    WHERE subject = ANY(%s) AND kind IN ('accepted', 'refused', 'abandoned')
+"""
 BLOCK_SECONDS = 0.7
 LOOK_SECONDS = 0.05
 SETTLE_BLOCKS = 4
@@ -80,7 +90,8 @@ class World:
     failures: list[str] = field(default_factory=list)
     seen: dict[str, int] = field(default_factory=dict)
     """When each transaction was first seen waiting for a block, or in one; milliseconds since 1970."""
-    stops: list[Stop] = field(default_factory=list)
+    told: TowerStatus | None = None
+    """What the watchtower said last."""
     is_mining: bool = True
 
     # --- what a scenario says
@@ -159,9 +170,29 @@ class World:
             await self.outside.mine()
             await asyncio.sleep(BLOCK_SECONDS / 2)
 
+    @property
+    def stops(self) -> tuple[StopShown, ...]:
+        """Every freeze, oldest first."""
+        return () if self.told is None else self.told.stops
+
     def frozen(self) -> set[str]:
         """Scopes in which the watchtower lets nothing go out now."""
-        return {one.scope for one in self.stops if not one.is_ended}
+        return set() if self.told is None else set(self.told.frozen)
+
+    async def decisions(self, payouts: Sequence[str]) -> dict[str, str]:
+        """What the signer's journal says of these payouts: `accepted`, the rule that refused it, or what it waits for.
+
+        One that the signer has not looked at is not in it.
+        """
+        said = await self.rows(_DECISIONS, list(payouts), list(payouts))
+        return {str(name): str(rule) for name, rule in said}
+
+    async def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """What the platform's database holds: for the drill's own eyes."""
+        url = EmbeddedDatabase(self.places.of(TrustZone.PLATFORM) / "data" / "database").owner_url
+        async with await AsyncConnection.connect(url, autocommit=True) as connection:
+            cursor = await connection.execute(query.encode(), values)
+            return await cursor.fetchall()
 
     def ready(self) -> None:
         """The zones' logs up to here are of the start."""
@@ -218,12 +249,13 @@ async def _nodes(stack: AsyncExitStack, places: Places, facts: Facts) -> tuple[O
     own = RegtestNode(program, network, places.nodes / "outside")
     witnesses = {name: RegtestNode(program, network, places.nodes / name) for name in WITNESSES}
     evm = AnvilNode(anvil_binary(), places.nodes / "anvil")
-    for node in (own, evm, *witnesses.values()):
+    nodes: list[RegtestNode | AnvilNode] = [own, evm, *witnesses.values()]
+    for node in nodes:
         stack.push_async_callback(node.kill)
-    await asyncio.gather(*(node.start() for node in (own, evm, *witnesses.values())))
+    await asyncio.gather(*(node.start() for node in nodes))
     await evm.set_automine(on=False)
-    for node in witnesses.values():
-        await node.join(own)
+    for witness in witnesses.values():
+        await witness.join(own)
     return Outside(own, evm, facts.plan.token), witnesses
 
 
@@ -235,8 +267,9 @@ async def _wires(
         zone = TrustZone(name)
         proxies[zone, "litecoin"] = NodeProxy(node.rpc_url, Credentials(cookie_file=node.cookie_file))
         proxies[zone, "anvil"] = NodeProxy(outside.evm.rpc_url, Credentials())
-    links = {"signer-watchtower": Link(facts.port + 6), "signer-platform": Link(facts.port)}
-    for one in (*proxies.values(), *links.values()):
+    links = {"signer-watchtower": Link(facts.port + TOWER), "signer-platform": Link(facts.port)}
+    wires: list[NodeProxy | Link] = [*proxies.values(), *links.values()]
+    for one in wires:
         await one.start()
         stack.push_async_callback(one.stop)
     return proxies, links
@@ -285,10 +318,10 @@ async def _ready(world: World) -> None:
                 return False
 
         await until(answers, "the platform did not start")
-    before = world.facts.journal_seq
 
     async def signs() -> bool:
-        return await asyncio.to_thread(lambda: stops_in(world.places).seq) > before
+        told = await asyncio.to_thread(status, world.facts.port + TOWER)
+        return told is not None and told.seq > world.facts.journal_seq
 
     await until(signs, "the signer did not begin")
     world.notes += [f"NOT RUN: {what}" for what in not_run()]
@@ -324,12 +357,16 @@ async def _look(world: World) -> None:
 
 
 async def _listen(world: World) -> None:
-    """What the watchtower stopped, as soon as it is there."""
+    """What the watchtower says, as soon as it says it."""
     while True:
-        told = await asyncio.to_thread(stops_in, world.places)
-        known = {one.id for one in world.stops}
-        for one in told.stops:
-            if one.id not in known:
-                world.event(one.by, f"freezes {one.scope}: {one.reason}")
-        world.stops = list(told.stops)
+        told = await asyncio.to_thread(status, world.facts.port + TOWER)
+        if told is not None:
+            known = {one.id for one in world.stops}
+            for one in told.stops:
+                if one.id not in known:
+                    world.event(one.by, f"freezes {one.scope}: {one.reason}")
+            alarms = 0 if world.told is None else len(world.told.alarms)
+            for alarm in told.alarms[alarms:]:
+                world.event("watchtower", f"alarm {alarm.kind}, {alarm.scope}: {alarm.detail}")
+            world.told = told
         await asyncio.sleep(LOOK_SECONDS)

@@ -18,6 +18,7 @@ from holdfast.faces.cli import (
     demo,
     deploy,
     doctor,
+    drill,
     freeze,
     init,
     keys,
@@ -70,6 +71,7 @@ app.add_typer(keys.app, name="keys", rich_help_panel=PEOPLE)
 app.command("localnet", rich_help_panel=TRY)(localnet.localnet)
 app.command("pay", rich_help_panel=TRY)(pay.pay)
 app.command("demo", rich_help_panel=TRY)(demo.demo)
+app.command("drill", rich_help_panel=TRY)(drill.drill)
 app.command("bench", rich_help_panel=TRY)(bench.bench)
 
 
