@@ -211,8 +211,8 @@ class Incident:
 
     @property
     def alarmed(self) -> frozenset[str]:
-        """Scopes of its alarms."""
-        return frozenset(one.scope for one in self.of(Seen) if one.kind == ALARM and one.scope)
+        """Scopes of its alarms; one without any is about everything."""
+        return frozenset(one.scope or "*" for one in self.of(Seen) if one.kind == ALARM)
 
     @property
     def transactions(self) -> tuple[Touched, ...]:
@@ -285,20 +285,21 @@ def sign_decision(decision: Decision, key: Ed25519PrivateKey) -> Decided:
     return Decided(document.decode(), key.sign(tagged(DECISION_TAG, document)).hex())
 
 
-def state_for(incident: Incident, frozen: Sequence[str], covers: Sequence[str]) -> IncidentState:
-    """Open, or contained where every one of the scopes that it is about stands still.
+def state_for(incident: Incident, frozen: Sequence[str], news: Sequence[str]) -> IncidentState:
+    """Contained once every scope of its alarms and stops stands still; open again at news of a scope that does not.
 
-    `covers`: the scopes to be covered; `frozen`: what stands still now. A closed incident stays closed.
+    `frozen`: what stands still now; `news`: scopes of alarms and stops that came just now. A closed one stays closed.
     """
-    if not incident.is_open:
-        return incident.state
-    is_still = "*" in frozen or (bool(covers) and all(_is_covered(one, frozen) for one in covers))
-    return IncidentState.CONTAINED if is_still else IncidentState.OPEN
+    if incident.state is IncidentState.CONTAINED:
+        return incident.state if all(_is_covered(one, frozen) for one in news) else IncidentState.OPEN
+    scopes = {*incident.alarmed, *incident.stops.values()}
+    is_still = bool(scopes) and all(_is_covered(one, frozen) for one in scopes)
+    return IncidentState.CONTAINED if incident.is_open and is_still else incident.state
 
 
 def _is_covered(scope: str, frozen: Sequence[str]) -> bool:
-    """Whether this scope stands still: itself, or the network of an asset."""
-    return scope in frozen or any(scope.startswith(f"{one}/") for one in frozen)
+    """Whether this scope stands still: everything does, itself, or the network of an asset."""
+    return "*" in frozen or scope in frozen or any(scope.startswith(f"{one}/") for one in frozen)
 
 
 def _stops(stops: dict[str, str], seen: Seen) -> dict[str, str]:
