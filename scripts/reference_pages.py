@@ -39,6 +39,9 @@ from holdfast.core.states import (
     StandingOrderState,
 )
 from holdfast.faces.api.problems import status_of
+from holdfast.faces.assess.kinds import GROUPS
+from holdfast.faces.assess.severities import Severity
+from holdfast.faces.assess.standards import ITEMS
 from holdfast.faces.cli.main import app
 from holdfast.faces.cli.terminal import Exit
 from holdfast.policy import rules
@@ -258,6 +261,44 @@ def rules_page() -> Iterator[str]:
         yield f"| `{rule.value}` | {'final' if rule.is_final else 'waits'} | {meanings[rule.name]} |"
 
 
+def assessment_page() -> Iterator[str]:
+    """The severity table of `holdfast assess`, and the items of the standards that it looks at."""
+    yield "# Assessment\n\n*Which question this page answers: what does `holdfast assess` find, and how bad is it?*\n"
+    yield "| severity | meaning |\n|---|---|"
+    yield from (f"| {one.value} | {meaning} |" for one, meaning in zip(Severity, meanings_of(Severity), strict=True))
+    yield (
+        "\nThis table is the code (`faces/assess/kinds_*.py`): nothing else weighs. *On test networks* counts where no\n"
+        "network of the configuration has real money. Texts in braces are filled in from what was seen.\n"
+    )
+    for title, kinds in GROUPS.items():
+        yield f"## {title}\n\n| kind | severity | on test networks | what | why | mend |\n|---|---|---|---|---|---|"
+        for kind in kinds:
+            texts = " | ".join(text.replace("|", "\\|") for text in (kind.what, kind.why, kind.mend))
+            yield f"| `{kind.code}` | {kind.severity.value} | {kind.on_test.value} | {texts} |"
+        yield ""
+    yield (
+        "## Standards\n\nA named part of CCSS 9.1 and OWASP ASVS 5.0.0, each item in our own words. Numbers are the\n"
+        "standards'; a letter behind an aspect or section is ours. An item fails where one of its kinds is found; *by\n"
+        "hand*: no program can see it. It is no certificate.\n\n| item | in our words | how it is checked | fails at |\n"
+        "|---|---|---|---|"
+    )
+    for item in ITEMS:
+        fails = ", ".join(f"`{kind}`" for kind in sorted(item.kinds)) or (
+            "by construction" if item.always else "by hand"
+        )
+        yield f"| {item.standard} {item.number} | {item.sentence} | {item.how} | {fails} |"
+
+
+def meanings_of(words: type[StrEnum]) -> list[str]:
+    """The sentence below each member of an enum."""
+    body = next(node for node in ast.parse(inspect.getsource(words)).body if isinstance(node, ast.ClassDef)).body
+    return [
+        " ".join(str(ast.literal_eval(after.value)).split())
+        for member, after in pairwise(body)
+        if isinstance(member, ast.Assign) and isinstance(after, ast.Expr)
+    ]
+
+
 WRITERS: dict[str, Callable[[], Iterator[str]]] = {
     "errors.md": errors_page,
     "states.md": states_page,
@@ -265,6 +306,7 @@ WRITERS: dict[str, Callable[[], Iterator[str]]] = {
     "command.md": command_page,
     "metrics.md": metrics_page,
     "rules.md": rules_page,
+    "assessment.md": assessment_page,
 }
 
 

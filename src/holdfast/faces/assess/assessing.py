@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from holdfast.core.errors import HoldfastError
+from holdfast.core.tower_status import TowerStatus
 from holdfast.faces.assess import (
     advisory_files,
     findings_of_keys,
@@ -17,7 +18,7 @@ from holdfast.faces.assess import (
 )
 from holdfast.faces.assess.exposure import Exposure, exposures
 from holdfast.faces.assess.holdings import Holding, holdings
-from holdfast.faces.assess.inventory import Books, Inventory, NotLookedAt
+from holdfast.faces.assess.inventory import Books, Files, Inventory, NotLookedAt
 from holdfast.faces.assess.kinds import KINDS
 from holdfast.faces.assess.reading_database import read_books
 from holdfast.faces.assess.reading_files import Places
@@ -26,6 +27,7 @@ from holdfast.faces.assess.standards import Result, results
 from holdfast.faces.cli.open_database import with_database
 from holdfast.runtime.database import connected
 from holdfast.runtime.settings import Settings
+from holdfast.runtime.tower_line import ask_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +54,36 @@ async def read_inventory(settings: Settings, places: Places, checkout: Path, now
     missing: list[NotLookedAt] = []
     books = await _books(settings, missing)
     last = last_time.read(settings.directory)
+    files = reading_files.read_files(settings, places)
     return Inventory(
         at=now,
         settings=settings,
-        files=reading_files.read_files(settings, places),
+        files=files,
+        tower=await _tower(settings, files, missing),
         books=books,
         packages=reading_files.read_packages(places, checkout),
         advisories=advisory_files.read(settings.assessment.advisories_dir),
         last_at=last.made_at if last else None,
         not_looked_at=tuple(missing),
     )
+
+
+async def _tower(settings: Settings, files: Files, missing: list[NotLookedAt]) -> TowerStatus | None:
+    """What the watchtower says of itself; asked only where payouts are made."""
+    if settings.signer.token_file is None:
+        return None
+    address = settings.watchtower.address
+    if address is None and files.tower is not None:
+        address = f"{files.tower.host}:{files.tower.port}"
+    how = "Start it: `holdfast serve watchtower`; or set `[watchtower] address`."
+    if address is None:
+        missing.append(NotLookedAt("watchtower", "its address is not known", how))
+        return None
+    try:
+        return await ask_status(address)
+    except HoldfastError as error:
+        missing.append(NotLookedAt("watchtower", f"{error.title().removesuffix('.')} [{error.code}]", how))
+        return None
 
 
 async def _books(settings: Settings, missing: list[NotLookedAt]) -> Books | None:

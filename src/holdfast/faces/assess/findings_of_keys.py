@@ -80,6 +80,8 @@ def _zones(inventory: Inventory, judge: Judge) -> Iterator[Finding]:
         yield judge.found("lease-key-in-software", str(files.tower_file))
         if not files.tower.freeze_keys:
             yield judge.found("freeze-keys-missing", str(files.tower_file))
+        if files.tower.present_seconds == 0:
+            yield judge.found("presence-not-asked-for", str(files.tower_file))
 
 
 def _ages(inventory: Inventory, judge: Judge) -> Iterator[Finding]:

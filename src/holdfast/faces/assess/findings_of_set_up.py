@@ -23,6 +23,7 @@ CONFIRMATIONS_WANTED = {True: 3, False: 12}
 def find(inventory: Inventory, judge: Judge) -> Iterator[Finding]:
     """Every finding about the set-up."""
     yield from _zones(inventory, judge)
+    yield from _watchtower(inventory, judge)
     yield from _nodes(inventory, judge)
     yield from _api(inventory, judge)
     yield from _settings(inventory, judge)
@@ -41,9 +42,21 @@ def _zones(inventory: Inventory, judge: Judge) -> Iterator[Finding]:
     others = [zone.name for zone in inventory.files.zones if zone.name != "platform"]
     if others:
         yield judge.found("zones-share-a-host", ", ".join(others))
+
+
+def _watchtower(inventory: Inventory, judge: Judge) -> Iterator[Finding]:
     tower = inventory.files.tower
     if tower is not None and tower.lease_milliseconds > LEASE_MILLISECONDS_MAX:
         yield judge.found("lease-long", str(inventory.files.tower_file), milliseconds=tower.lease_milliseconds)
+    if tower is not None and inventory.files.signer is not None:
+        for network in sorted(inventory.files.signer.networks.keys() - getattr(tower, "networks", {}).keys()):
+            yield judge.found("watchtower-without-nodes", network)
+    if inventory.tower is not None:
+        for seen in inventory.tower.networks:
+            if seen.fault:
+                yield judge.found("watchtower-blind", seen.network, fault=seen.fault)
+        for scope, stage in inventory.tower.stages.items():
+            yield judge.found("payouts-not-normal", scope, stage=stage)
 
 
 def nodes_by_zone(inventory: Inventory) -> dict[str, dict[str, set[str]]]:

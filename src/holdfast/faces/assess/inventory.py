@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from holdfast.core.quorum import Quorum
+from holdfast.core.tower_status import TowerStatus
 from holdfast.faces.assess.advisories import Advisories
 from holdfast.payments.api_keys import ApiKey
 from holdfast.payments.merchants import Merchant
@@ -123,6 +124,8 @@ class Inventory:
     last_at: datetime | None
     """The assessment before this one."""
     not_looked_at: tuple[NotLookedAt, ...] = ()
+    tower: TowerStatus | None = None
+    """What the watchtower says; None: it was not asked, or does not answer."""
 
     @property
     def is_test(self) -> bool:

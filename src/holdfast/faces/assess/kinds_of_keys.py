@@ -74,6 +74,12 @@ KINDS = (
         "`holdfast vault key freeze NAME --out DIR` for each person on duty, and its public key into `freeze_keys`.",
     ),
     Kind(
+        "presence-not-asked-for", LOW, INFO,
+        "Payouts go on although nobody has been there for days: `present_seconds` in {subject} is 0.",
+        "CoinsPaid was robbed on a Saturday: what nobody is there to see should not go on by itself.",
+        "`present_seconds = 259200`, and `holdfast present` by whoever is on duty.",
+    ),
+    Kind(
         "root-fingerprint-differs", CRITICAL, HIGH,
         "{subject} obeys the quorum {theirs}, the configuration has {ours}.",
         "Somebody else's officers may order what the signer signs or the watchtower allows.",

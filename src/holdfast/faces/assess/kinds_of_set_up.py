@@ -86,6 +86,24 @@ KINDS = (
         "`lease_milliseconds = 5000` in {subject}.",
     ),
     Kind(
+        "watchtower-without-nodes", HIGH, MEDIUM,
+        "The watchtower has no node of {subject}: it does not see what leaves there.",
+        "It can compare the journal with itself, and with nothing else.",
+        "Give it nodes of its own: `[networks.\"{subject}\"]` in its settings.",
+    ),
+    Kind(
+        "watchtower-blind", HIGH, MEDIUM,
+        "The watchtower does not see {subject} now: {fault}.",
+        "No lease covers it, so payouts wait; and a theft there would not be seen.",
+        "Start the watchtower's node; `holdfast doctor` on its host.",
+    ),
+    Kind(
+        "payouts-not-normal", MEDIUM, LOW,
+        "Payouts of {subject} are at the stage `{stage}`.",
+        "A freeze that everybody has got used to hides the next one.",
+        "`holdfast vault order restore`, once its checks are done.",
+    ),
+    Kind(
         "signer-missing", INFO, INFO,
         "No signer is let in: nothing is paid out, and there is no float.",
         "Only deposits are taken; no bound is needed.",
