@@ -82,6 +82,8 @@ class Tower:
     """Milliseconds since 1970."""
     present_seconds: int = 0
     """How long payouts go on without a sign of presence; 0: they wait for none."""
+    reader_keys: tuple[str, ...] = field(default=(), kw_only=True)
+    """Keys that may read the journal, besides the signer's own."""
     eyes: Eyes = field(default_factory=Eyes)
     """What is seen beside the journal."""
 
@@ -135,7 +137,8 @@ class Tower:
         return leases.sign(lease, self.key)
 
     def _fetch(self, ask: Ask, signature: str) -> Fetched | LeaseRefused:
-        if not leases.is_by(self.store.standing.journal_key, signature, ask, fetch_message):
+        readers = (self.store.standing.journal_key, *self.reader_keys)
+        if not any(leases.is_by(key, signature, ask, fetch_message) for key in readers):
             return LeaseRefused("request-unsigned", 0, "")
         return Fetched(tuple(self.store.entries(ask.after, ENTRIES_MAX)))
 

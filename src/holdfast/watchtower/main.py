@@ -40,7 +40,7 @@ async def run(settings: TowerSettings) -> int:
     store = Store(settings.data_file, settings.root_fingerprint)
     tower = Tower(
         store, key, settings.root_fingerprint, settings.freeze_keys, settings.lease_milliseconds, now_ms,
-        settings.present_seconds,
+        settings.present_seconds, reader_keys=settings.reader_keys,
     )  # fmt: skip
     bounds = Bounds(settings.connections_max, settings.line_bytes_max, settings.request_seconds_max)
     server, stop = Server(tower, bounds, log), asyncio.Event()

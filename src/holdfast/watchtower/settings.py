@@ -43,6 +43,8 @@ class TowerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """How long the signer may go on after one answer."""
     freeze_keys: tuple[HexKey, ...] = ()
     """Ed25519 keys that may freeze, besides the officers' own."""
+    reader_keys: tuple[HexKey, ...] = ()
+    """Ed25519 keys that may read the journal, besides the signer's: the incident process' own."""
     present_seconds: Annotated[int, Meta(ge=0, le=31 * 86_400)] = 0
     """How long payouts go on without a sign of presence by an officer or a freeze key; 0: they wait for none."""
     connections_max: Annotated[int, Meta(ge=2, le=1_000)] = 16
