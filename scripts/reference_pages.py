@@ -271,7 +271,8 @@ def assessment_page() -> Iterator[str]:
         "network of the configuration has real money. Texts in braces are filled in from what was seen.\n"
     )
     for title, kinds in GROUPS.items():
-        yield f"## {title}\n\n| kind | severity | on test networks | what | why | mend |\n|---|---|---|---|---|---|"
+        yield f"## {title}\n\n| kind | severity | on test networks | what | why | mend |"
+        yield "|---|---|---|---|---|---|"
         for kind in kinds:
             texts = " | ".join(text.replace("|", "\\|") for text in (kind.what, kind.why, kind.mend))
             yield f"| `{kind.code}` | {kind.severity.value} | {kind.on_test.value} | {texts} |"
@@ -283,9 +284,8 @@ def assessment_page() -> Iterator[str]:
         "|---|---|---|---|"
     )
     for item in ITEMS:
-        fails = ", ".join(f"`{kind}`" for kind in sorted(item.kinds)) or (
-            "by construction" if item.always else "by hand"
-        )
+        otherwise = "by construction" if item.always else "by hand"
+        fails = ", ".join(f"`{kind}`" for kind in sorted(item.kinds)) or otherwise
         yield f"| {item.standard} {item.number} | {item.sentence} | {item.how} | {fails} |"
 
 
