@@ -22,7 +22,7 @@ from holdfast.core.tower_status import TowerStatus
 from holdfast.payments import events
 from holdfast.payments.events import EventType, News
 from holdfast.runtime.clock import Clock
-from holdfast.runtime.tower_line import TowerSilent, ask_status
+from holdfast.runtime.tower_line import WatchtowerSilent, ask_status
 
 ASK_SECONDS = 1.0
 SILENT_AFTER = timedelta(seconds=30)
@@ -116,7 +116,7 @@ async def follow_tower(pool: Pool, clock: Clock, address: str, stopping: asyncio
             async with pool.connection() as conn, conn.transaction():
                 await take(conn, status, clock.now())
             was_heard = True
-        except TowerSilent as error:
+        except WatchtowerSilent as error:
             if was_heard:
                 log.warning("watchtower_silent", detail=error.detail)
             was_heard = False

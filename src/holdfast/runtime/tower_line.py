@@ -15,28 +15,28 @@ ANSWER_BYTES_MAX = 4_000_000
 SECONDS_MAX = 5
 
 
-class TowerSilent(Unavailable):
+class WatchtowerSilent(Unavailable):
     """The watchtower does not say how things stand. Payouts wait while it is down; start it, or check the address."""
 
-    code = "tower-silent"
+    code = "watchtower-silent"
 
 
-class TowerAddressWrong(BadInput):
+class WatchtowerAddressWrong(BadInput):
     """The watchtower's address is no HOST:PORT. Correct it in the settings or on the command line."""
 
-    code = "tower-address-wrong"
+    code = "watchtower-address-wrong"
 
 
 def place_of(address: str) -> tuple[str, int]:
-    """Host and port of `HOST:PORT`. Raises `TowerAddressWrong`."""
+    """Host and port of `HOST:PORT`. Raises `WatchtowerAddressWrong`."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65_535:
-        raise TowerAddressWrong(address[:80])
+        raise WatchtowerAddressWrong(address[:80])
     return host, int(port)
 
 
 async def ask_status(address: str, seconds_max: int = SECONDS_MAX) -> TowerStatus:
-    """How things stand, as the watchtower at `HOST:PORT` says. Raises `TowerSilent`, `TowerAddressWrong`."""
+    """How things stand, as the watchtower at `HOST:PORT` says. Raises `WatchtowerSilent`, `WatchtowerAddressWrong`."""
     host, port = place_of(address)
     try:
         async with asyncio.timeout(seconds_max):
@@ -51,4 +51,4 @@ async def ask_status(address: str, seconds_max: int = SECONDS_MAX) -> TowerStatu
                     await writer.wait_closed()
         return msgspec.json.decode(line, type=TowerStatus)
     except (OSError, TimeoutError, EOFError, asyncio.LimitOverrunError, msgspec.DecodeError) as error:
-        raise TowerSilent(f"{address}: {type(error).__name__} {error}"[:200]) from None
+        raise WatchtowerSilent(f"{address}: {type(error).__name__} {error}"[:200]) from None

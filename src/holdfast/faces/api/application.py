@@ -61,7 +61,6 @@ V1: tuple[Router, ...] = (
     attention.router,
     signer_documents.router,
     reconciliation.router,
-    status.router,
 )
 """Every resource of the API."""
 
@@ -86,6 +85,7 @@ def application(settings: Settings, clock: Clock, open_parts: OpenParts) -> Edge
             signer.router,
             pages.router,
             status_page.router,
+            status.router,
             rendering.static_file,
             health.health,
             health.ready,
