@@ -13,7 +13,7 @@ from holdfast import ledger
 from holdfast.chains.localnet import RegtestNode, litecoin_regtest
 from holdfast.core.states import LineState, PayoutState
 from holdfast.payments import events, paying, payouts
-from holdfast.payments.payouts import Payout
+from holdfast.payments.payouts import Payout, PayoutNotFound
 from holdfast.payments.reconciliation import FindingKind
 from holdfast.payments.reconciling import Reconciliation
 
@@ -203,3 +203,26 @@ async def test_a_draft_that_replaced_the_one_that_left_the_chain_pays_it(own_hou
     assert (paid.state, paid.transaction) == (PayoutState.CONFIRMED, again)
     assert (await house.owed())["payable"] == 0
     assert await house.shop.is_balanced()
+
+
+async def test_one_that_the_balance_did_not_cover_is_held_with_the_block_that_confirms_the_deposit(house: Desk) -> None:
+    lines = await house.destinations()
+    key = await house.order(lines)
+    with pytest.raises(PayoutNotFound):
+        await house.payout(key)
+    assert "journal-contradicted" in await house.asked()
+    deposit = await house.deposit(2 * COIN)
+    await house.take_tariffs(COIN)
+    await house.spend_vault(deposit, 2 * COIN, lines, CHANGE)
+    assert not (await house.mine(2)).findings
+    assert (await house.payout(key)).state is PayoutState.CONFIRMED
+    assert await house.asked() == []
+
+
+async def test_what_the_vault_paid_is_not_expected_of_the_float(house: Desk) -> None:
+    deposit, lines = await house.ready(), await house.destinations()
+    await house.order(lines)
+    await house.spend_vault(deposit, 2 * COIN, lines, CHANGE)
+    await house.mine(2)
+    await house.post(paying.float_(house.asset), paying.company(house.asset), CENT)
+    assert named(await house.compare_again()) == [(FindingKind.ENTRY_WITHOUT_CHAIN, "dep_nothing")]

@@ -274,6 +274,26 @@ async def test_what_is_booked_stays_booked_once_when_only_later_blocks_change(ow
         assert (await signer_work.read_work(conn)).fundings == [], "the signer has journaled it"
 
 
+async def test_a_funding_that_came_into_another_block_is_hinted_at_until_the_signer_has_it_there(
+    own_house: House,
+) -> None:
+    outpoint = await own_house.fund(COIN)
+    await own_house.chain.reorganise(2)
+    assert (await own_house.books())["float"] == COIN
+    await own_house.chain.reorganise(4)
+    assert not (await own_house.catch_up()).findings
+    assert (await own_house.books())["float"] == COIN
+    async with own_house.pool.connection() as conn:
+        (hint,) = (await signer_work.read_work(conn)).fundings
+    facts = (own_house.listed.id, outpoint, own_house.float.address, own_house.asset, COIN, hint.height)
+    again = j.Funding(*facts, await own_house.chain.block_hash(hint.height))
+    own_house.journal.write(j.FundingGone(own_house.listed.id, outpoint), again)
+    await own_house.hand_over()
+    await own_house.mine(1)
+    async with own_house.pool.connection() as conn:
+        assert (await signer_work.read_work(conn)).fundings == []
+
+
 async def test_a_block_that_goes_and_comes_back_is_booked_once(own_house: House) -> None:
     await own_house.fund(COIN)
     tip = await own_house.chain.best_hash()

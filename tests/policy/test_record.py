@@ -7,7 +7,8 @@ from fixtures_policy import ADDRESS, NOW, OTHER, Books
 from fixtures_signer import COIN, ETHER, EVM, LTC
 from holdfast.core import journal as j
 from holdfast.core.intents import Line
-from holdfast.core.journal import Head, JournalBroken, StoredEntry, read_entries
+from holdfast.core.journal import Head, JournalBroken, StoredEntry, make_entry, read_entries
+from holdfast.policy.audit import EvidenceFalse, replay
 from holdfast.policy.record import Record
 
 FLOAT = "0x" + "f1" * 20
@@ -221,6 +222,12 @@ def test_a_coin_that_is_spent_is_no_second_coin_when_its_funding_comes_back(book
     books.add(j.FundingGone(LTC.id, "aa:0"))
     funded(books, "aa:0", 5 * COIN, "another")
     assert (_coins(books), float_units(books)) == ({"bb:1": 3 * COIN}, 4 * COIN)
+
+
+def test_a_funding_that_never_came_cannot_go(books: Books) -> None:
+    entry = make_entry(books.record.head, j.FundingGone(LTC.id, "aa:0"), NOW * 1000)
+    with pytest.raises(EvidenceFalse, match="never was"):
+        replay(books.record, [entry.stored], "")
 
 
 @pytest.mark.parametrize("is_back_first", [False, True])

@@ -132,6 +132,8 @@ def _told(body: j.Body) -> tuple[str, str, str] | None:
             return SIGNER, "signer-stopped", f"{body.scope}: {body.reason}"
         case j.DepositGone():
             return SIGNER, "deposit-gone", f"a deposit left the chain: {body.network} {body.key}"
+        case j.FundingGone():
+            return SIGNER, "funding-gone", f"money of the float's left the chain: {body.network} {body.key}"
         case _:
             return None
 
