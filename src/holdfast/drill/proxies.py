@@ -114,6 +114,8 @@ class Link:
     target: int
     port: int = 0
     is_cut: bool = False
+    heard: list[bytes] | None = None
+    """Lines that the dialling side has said, since somebody listens."""
     _server: asyncio.Server | None = None
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
     _passing: set[asyncio.Task[object]] = field(default_factory=set)
@@ -138,6 +140,11 @@ class Link:
         for writer in list(self._open):
             writer.transport.abort()
 
+    def listen(self) -> list[bytes]:
+        """What is said from now on, line by line, as somebody in between would hear it."""
+        self.heard = self.heard if self.heard is not None else []
+        return self.heard
+
     def mend(self) -> None:
         """It passes again."""
         self.is_cut = False
@@ -156,13 +163,25 @@ class Link:
             return
         self._open |= {writer, back}
         try:
-            await asyncio.gather(_pump(reader, back), _pump(there, writer))
+            await asyncio.gather(self._hear(reader, back), _pump(there, writer))
         except OSError:
             pass  # one of the two sides is gone, and so is the other now
         finally:
             self._open -= {writer, back}
             for one in (writer, back):
                 one.transport.abort()
+
+    async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """As `_pump`, keeping what was said."""
+        rest = b""
+        while chunk := await reader.read(CHUNK_BYTES):
+            writer.write(chunk)
+            await writer.drain()
+            if self.heard is not None:
+                *lines, rest = (rest + chunk).split(b"\n")
+                self.heard += lines
+        if writer.can_write_eof():
+            writer.write_eof()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

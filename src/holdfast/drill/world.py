@@ -155,6 +155,10 @@ class World:
 
     # --- looking
 
+    def nodes_of(self, zone: TrustZone) -> dict[str, Any]:
+        """URLs of a zone's own nodes, as its settings have them: `litecoin` and `anvil`."""
+        return {name: f"http://127.0.0.1:{self.proxies[zone, name].port}" for name in ("litecoin", "anvil")}
+
     async def until(self, is_so: Callable[[], Awaitable[bool]], otherwise: str, *, seconds: float = 45.0) -> bool:
         """Wait for it; a requirement that is not met in time fails the drill. Whether it came to be so."""
         try:
