@@ -70,7 +70,12 @@ class LineBody(Struct, frozen=True):
 class WaitingBody(Struct, frozen=True):
     """Why a payout is not signed yet."""
 
-    rule: Annotated[str, Meta(description="The signer's rule, as in docs/reference/rules.md.")]
+    rule: Annotated[
+        str,
+        Meta(
+            description="The signer's rule (docs/reference/rules.md); `direct-payout`: officers pay it from the vault."
+        ),
+    ]
     detail: str
     at: Annotated[datetime | None, Meta(description="When the signer last said so.")]
 
