@@ -23,8 +23,9 @@ from holdfast.core.networks import known_network
 from holdfast.core.orders import Order, SignedOrder
 from holdfast.drill.chain import Outside
 from holdfast.drill.places import Places, TrustZone
+from holdfast.drill.template import TOWER
 from holdfast.drill.waiting import until
-from holdfast.drill.world import World
+from holdfast.drill.world import World, now_ms
 from holdfast.faces.cli.local_setup import ANVIL_KEY
 from holdfast.runtime.secret_files import read_secret
 from holdfast.vault import documents, drafts, keystore, orders, settling
@@ -35,8 +36,6 @@ from holdfast.vault.freezes import OFFICER, sign_freeze, signing_key
 from holdfast.vault.officers import OfficerSecret
 from holdfast.vault.settling import Bench, Memory
 
-TOWER = 6
-"""The watchtower's port, counted from the platform's."""
 FEE_PER_KVB = 1_000
 QUORUM = (1, 2)
 
@@ -94,7 +93,7 @@ def freeze(world: World, scope: str, why: str, number: int = 1) -> None:
     """One officer freezes, straight at the watchtower. Raises `OSError`."""
     sealed = keystore.read(world.places.officers / f"officer-{number}.keystore", OFFICER)
     signing = signing_key(sealed, read_secret(world.places.officers / "passphrase"))
-    word = sign_freeze(scope, why, int(time.time()), signing)
+    word = sign_freeze(scope, why, now_ms() // 1_000, signing)
     with socket.create_connection(("127.0.0.1", world.facts.port + TOWER), timeout=5) as connection:
         connection.sendall(msgspec.json.encode({"freeze": word}) + b"\n")
         connection.makefile("rb").readline()
@@ -120,7 +119,7 @@ class CheckingMachine:
     @asynccontextmanager
     async def bench(self, asset: str, entries: Sequence[StoredEntry]) -> AsyncIterator[tuple[Bench, Asset]]:
         """Everything that a check needs. Raises as `open_bench`."""
-        async with open_bench(self._settings(), asset, entries, self.memory, int(time.time())) as opened:
+        async with open_bench(self._settings(), asset, entries, self.memory, now_ms() // 1_000) as opened:
             yield opened
 
     async def settle(

@@ -44,6 +44,8 @@ class NodeProxy:
     credentials: Credentials
     """The proxy's own: the zone needs none, and learns none."""
     lie: Lie | None = None
+    withheld: frozenset[str] = frozenset()
+    """Methods that the node never hears of: answered as if it had done what it was asked."""
     is_dark: bool = False
     port: int = 0
     _runner: web.AppRunner | None = None
@@ -77,6 +79,11 @@ class NodeProxy:
             return web.Response(status=400)
         if any(call.method.startswith(_POWERS) for call in calls):
             return web.Response(status=403)
+        if any(call.method in self.withheld for call in calls):
+            told = [{"jsonrpc": "2.0", "id": call.id, "result": "0" * 64, "error": None} for call in calls]
+            return web.Response(
+                body=msgspec.json.encode(told if isinstance(parsed, list) else told[0]), content_type="application/json"
+            )
         status, answer = await self._forward(body)
         if self.lie is not None:
             with suppress(msgspec.DecodeError):
