@@ -106,8 +106,8 @@ class EvmVaultNode:
         """Whom a direct call of the Safe had it pay coin, and how much of it."""
         data = unhex(called.input)
         is_direct = called.to is not None and checksum(unhex(called.to)) == self._vault
-        if not is_direct or data[:4] != _EXECUTE or len(data) < 4 + 64:
-            return None, 0
+        if not is_direct or data[:4] != _EXECUTE or len(data) < 4 + 128 or any(data[100:132]):
+            return None, 0  # operation 1 runs foreign code as the Safe: what that pays, only a trace would tell
         return checksum(data[16:36]), int.from_bytes(data[36:68], "big")
 
     def _token(self, log: RpcLog) -> VaultPayment:

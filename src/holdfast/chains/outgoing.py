@@ -16,6 +16,7 @@ from holdfast.core.money import Asset, AssetId
 
 BLOCKS_PER_LOOK = 50
 """Blocks read between two looks at what waits, while catching up."""
+_BLOCKS_BACK = 6
 RECENT_BLOCKS = 1_000
 """How deep a chain may change and still be read from where it parted."""
 
@@ -102,20 +103,23 @@ class Lookout(Protocol):
 class Trail:
     """Which blocks of one node were read. Where its chain changes, the new blocks are read from where it parted."""
 
-    start_height: int = 0
-    """The first block to read."""
+    start_height: int | None = None
+    """The first block to read; None: a few below the newest."""
     recent: dict[int, str] = field(default_factory=dict)
 
     @property
     def height(self) -> int:
-        """Up to here every block was read; one below the start: none yet."""
-        return max(self.recent, default=self.start_height - 1)
+        """Up to here every block was read; -1: none yet."""
+        return max(self.recent, default=-1)
 
     async def onward(self, node: HeaderNode) -> tuple[Header, Sequence[Header]]:
         """The newest block, and the headers to be read next, oldest first."""
         tip = await node.tip()
+        if not self.recent:
+            first = tip.height - _BLOCKS_BACK if self.start_height is None else self.start_height
+            return tip, await node.headers(max(0, first), min(tip.height, max(0, first) + BLOCKS_PER_LOOK))
         height = min(self.height, tip.height)
-        while self.recent and height in self.recent:
+        while height in self.recent:
             if (tip.height, tip.hash) == (height, self.recent[height]):
                 break
             headers = await node.headers(height, height)

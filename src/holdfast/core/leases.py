@@ -90,6 +90,7 @@ class LeaseRefused(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`journal-behind`: the signer's journal is older than this head; it must not go on.
     `journal-forked`: two histories under one key; everything is frozen.
     `journal-broken`: what was sent does not follow from this head, or has an order that the quorum did not sign.
+    `journal-false`: an entry does not follow from what people signed; everything is frozen.
     `entries-missing`: not a fault; send the entries after this head.
     `anchor-missing`: there are signatures that this watchtower never leased; only a quorum's re-anchoring leads on.
     `lease-key-other`: the journal names another watchtower.

@@ -27,10 +27,11 @@ from holdfast.core.leases import (
 )
 from holdfast.core.orders import EVERYTHING, FREEZE_TAG, PRESENT_TAG, Freeze, Present, SignedWord, read_word
 from holdfast.core.quorum import is_signed, tagged
-from holdfast.core.tower_status import TowerStatus
+from holdfast.core.tower_status import Alarm, TowerStatus
 from holdfast.watchtower import leases
 from holdfast.watchtower.eyes import Eyes, status
-from holdfast.watchtower.leases import Own, examine
+from holdfast.watchtower.fold import Fold
+from holdfast.watchtower.leases import Own, Taken, examine, shortened
 from holdfast.watchtower.store import AHEAD_SECONDS_MAX, DEAD_MAN, Store
 
 SCOPE_LENGTH_MAX = 120
@@ -84,6 +85,8 @@ class Tower:
     """How long payouts go on without a sign of presence; 0: they wait for none."""
     reader_keys: tuple[str, ...] = field(default=(), kw_only=True)
     """Keys that may read the journal, besides the signer's own."""
+    fold: Fold | None = None
+    """None: entries are kept without being judged, as a store of one's own in a test does."""
     eyes: Eyes = field(default_factory=Eyes)
     """What is seen beside the journal."""
 
@@ -102,7 +105,7 @@ class Tower:
         except HoldfastError as error:
             return WordRefused(error.code, error.detail)
         if not isinstance(request.status, UnsetType):
-            return status(self.store, self.eyes, self.now_ms())
+            return status(self.store, self.eyes, self._blind(self.now_ms()), self.now_ms())
         if not isinstance(request.fetch, UnsetType):
             return self._fetch(request.fetch, request.signature)
         if isinstance(request.ask, UnsetType):
@@ -126,15 +129,33 @@ class Tower:
             if taken.refused == "journal-forked" and EVERYTHING not in self.store.frozen:
                 self.store.stop(EVERYTHING, f"journal-forked at {request.ask.seq} {request.ask.head}", now_ms)
             return taken
+        if self.fold is not None:
+            taken = self._judged(taken, own, self.fold, now_ms)
         if taken.entries:
             self.store.take(taken.entries, taken.standing, now_ms)
         standing, frozen = self.store.standing, self.store.frozen
+        if self.fold is not None and self.fold.false:
+            return LeaseRefused("journal-false", standing.head.seq, standing.head.hash)
         if (why := leases.withheld(standing, own)) is not None:
             return LeaseRefused(why, standing.head.seq, standing.head.hash)
-        frozen = tuple(sorted({*frozen, *self.eyes.blind(now_ms)}))
+        frozen = tuple(sorted({*frozen, *self._blind(now_ms)}))
         lease = leases.grant(request.ask, standing, frozen, self.lease_milliseconds, now_ms // 1_000)
         self.eyes.lease_ms = now_ms
         return leases.sign(lease, self.key)
+
+    def _blind(self, now_ms: int) -> tuple[str, ...]:
+        return self.eyes.blind(now_ms, self.fold.record.floats if self.fold is not None else ())
+
+    def _judged(self, taken: Taken, own: Own, fold: Fold, now_ms: int) -> Taken:
+        """What of it is right. The first false entry is not kept: it stops everything, and nothing follows on it."""
+        count = 0 if fold.false else fold.judge(taken.entries)
+        if count == len(taken.entries):
+            return taken
+        reason = f"journal-false: {fold.false}"
+        if not self.store.is_stopped_for(EVERYTHING, reason):
+            self.store.stop(EVERYTHING, reason, now_ms)
+        self.eyes.alarm(Alarm(now_ms, "journal-false", EVERYTHING, fold.false))
+        return shortened(taken, count, self.store.standing, own, self.store.hash_at)
 
     def _fetch(self, ask: Ask, signature: str) -> Fetched | LeaseRefused:
         readers = (self.store.standing.journal_key, *self.reader_keys)

@@ -6,6 +6,7 @@ Written by the looks at the chains, read where leases are granted and by whoever
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from holdfast.core.tower_status import ALARMS_SHOWN_MAX, Alarm, NetworkSeen, TowerStatus
@@ -25,11 +26,12 @@ class Eyes:
     lease_ms: int = 0
     alarms: deque[Alarm] = field(default_factory=lambda: deque(maxlen=ALARMS_SHOWN_MAX))
 
-    def blind(self, now_ms: int) -> tuple[str, ...]:
-        """Networks that were not looked at for too long: nothing may leave there unwatched."""
+    def blind(self, now_ms: int, expected: Iterable[str] = ()) -> tuple[str, ...]:
+        """Networks that were not looked at for too long, or never are: nothing may leave there unwatched."""
         # A clock that was set back must not make an old look a new one.
         seen = self.networks.values()
-        return tuple(one.network for one in seen if not 0 <= now_ms - one.looked_ms < self.blind_ms)
+        old = {one.network for one in seen if not 0 <= now_ms - one.looked_ms < self.blind_ms}
+        return tuple(sorted(old | (set(expected) - self.networks.keys())))
 
     def alarm(self, alarm: Alarm) -> bool:
         """Remember it; False if the very same is remembered already."""
@@ -39,15 +41,15 @@ class Eyes:
         return True
 
 
-def status(store: Store, eyes: Eyes, now_ms: int) -> TowerStatus:
-    """Everything that the watchtower tells of itself."""
+def status(store: Store, eyes: Eyes, blind: Iterable[str], now_ms: int) -> TowerStatus:
+    """Everything that the watchtower tells of itself; `blind`: networks that it does not see."""
     standing = store.standing
     return TowerStatus(
         now_ms=now_ms,
         seq=standing.head.seq,
         head=standing.head.hash,
         policy=standing.policy,
-        frozen=tuple(sorted({*store.frozen, *eyes.blind(now_ms)})),
+        frozen=tuple(sorted({*store.frozen, *blind})),
         stages={scope: stage.value for scope, stage in store.stages.items()},
         stops=store.stops(),
         networks=tuple(eyes.networks.values()),

@@ -58,6 +58,15 @@ def examine(request: LeaseRequest, standing: Standing, own: Own, hash_at: HashAt
     return _follow(request, standing, own, hash_at)
 
 
+def shortened(taken: Taken, count: int, standing: Standing, own: Own, hash_at: HashAt) -> Taken:
+    """The same request's first entries alone: those before one that is false."""
+    entries = taken.entries[:count]
+    hashes = {entry.seq: entry.stored.hash for entry in entries}
+    new = following(standing, entries, own.root_fingerprint, lambda seq: hashes.get(seq) or hash_at(seq))
+    newest = unleased(standing, entries, is_withheld=withheld(standing, own) is not None)
+    return Taken(entries, replace(new, unleased=max(newest, standing.unleased)))
+
+
 def is_by(journal_key: str, signature: str, ask: Ask, message: Callable[[Ask], bytes]) -> bool:
     """Whether the journal key signed what this request says."""
     try:

@@ -17,6 +17,9 @@ from pathlib import Path
 
 from holdfast.core.errors import HoldfastError
 from holdfast.watchtower.answers import Tower
+from holdfast.watchtower.eyes import Eyes
+from holdfast.watchtower.fold import Fold
+from holdfast.watchtower.guard import Guard
 from holdfast.watchtower.server import Bounds, Server, listening
 from holdfast.watchtower.settings import TowerSettings, load, open_lease_key
 from holdfast.watchtower.store import Store
@@ -38,12 +41,15 @@ async def run(settings: TowerSettings) -> int:
     """Answer until a signal comes or the store fails; the exit code. Raises what settings and store name."""
     key = open_lease_key(settings)
     store = Store(settings.data_file, settings.root_fingerprint)
+    fold = Fold(settings.root_fingerprint)
     tower = Tower(
         store, key, settings.root_fingerprint, settings.freeze_keys, settings.lease_milliseconds, now_ms,
-        settings.present_seconds, reader_keys=settings.reader_keys,
+        settings.present_seconds, reader_keys=settings.reader_keys, fold=fold,
+        eyes=Eyes(blind_ms=settings.blind_seconds * 1_000),
     )  # fmt: skip
     bounds = Bounds(settings.connections_max, settings.line_bytes_max, settings.request_seconds_max)
     server, stop = Server(tower, bounds, log), asyncio.Event()
+    guard = Guard(tower, fold, settings, server.lock, log)
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with listening(server, settings.host, settings.port) as (host, port):
@@ -52,11 +58,16 @@ async def run(settings: TowerSettings) -> int:
             lease_key=key.public_key().public_bytes_raw().hex(),
         )  # fmt: skip
         waits = [asyncio.ensure_future(event.wait()) for event in (stop, server.broken)]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
+        looking = asyncio.ensure_future(guard.run())
+        await asyncio.wait([*waits, looking], return_when=asyncio.FIRST_COMPLETED)
+        for wait in (*waits, looking):
             wait.cancel()
+        await asyncio.wait([looking])
+    await guard.close()
     store.close()
     log("stopped", seq=store.standing.head.seq)
+    if not looking.cancelled() and (error := looking.exception()) is not None:
+        raise error  # a watchtower that does not look grants no leases
     return 1 if server.broken.is_set() else 0
 
 

@@ -41,7 +41,8 @@ class Server:
     log: Log
     broken: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the store failed: nothing in memory can be trusted any more."""
-    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Whoever uses the store or the record holds it."""
     _open: dict[asyncio.StreamWriter, None] = field(default_factory=dict)
     """Connections, the one that was heard longest ago first."""
     _tasks: set[asyncio.Task[object]] = field(default_factory=set)
@@ -73,7 +74,7 @@ class Server:
         while not self.broken.is_set():
             async with asyncio.timeout(self.bounds.request_seconds):
                 line = await reader.readuntil(b"\n")
-            async with self._lock:
+            async with self.lock:
                 answer = await asyncio.to_thread(self.tower.answer, line)
             self._tell(answer)
             if writer in self._open:  # else it has made room meanwhile

@@ -27,6 +27,28 @@ class TowerSettingsWrong(BadInput):
     code = "tower-settings-wrong"
 
 
+class NodeAccess(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One of the watchtower's own nodes. The URL carries no credentials; a file does."""
+
+    url: str | None = None
+    url_file: Path | None = None
+    """For providers whose URL contains a key."""
+    cookie_file: Path | None = None
+    rpcuser: str | None = None
+    rpcpassword_file: Path | None = None
+
+
+class NetworkAccess(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A network that the watchtower looks at by itself."""
+
+    nodes: Annotated[tuple[NodeAccess, ...], Meta(min_length=1)]
+    """Where there are several, all are looked at, and each may raise the alarm."""
+    tokens: tuple[str, ...] = ()
+    """EVM: contracts of the tokens that count, EIP-55."""
+    accounts: tuple[str, ...] = ()
+    """EVM: the signer's gas account, EIP-55: its every transaction must be in the journal."""
+
+
 class TowerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The file `tower.toml`. Paths are relative to its directory."""
 
@@ -47,6 +69,16 @@ class TowerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Ed25519 keys that may read the journal, besides the signer's: the incident process' own."""
     present_seconds: Annotated[int, Meta(ge=0, le=31 * 86_400)] = 0
     """How long payouts go on without a sign of presence by an officer or a freeze key; 0: they wait for none."""
+    networks: dict[str, NetworkAccess] = {}
+    """By CAIP-2 id. No lease covers a network with a float that is not here."""
+    watch_milliseconds: Annotated[int, Meta(ge=50, le=10_000)] = 200
+    """How often the nodes are looked at."""
+    blind_seconds: Annotated[int, Meta(ge=1, le=600)] = 15
+    """How long leases cover a network of which one node does not answer, is behind, or tells another chain."""
+    silence_seconds: Annotated[int, Meta(ge=5, le=86_400)] = 60
+    """After how long without a request by the signer there is an alarm."""
+    reconcile_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 60
+    """How often the vault on chain is compared with what merchants are entitled to."""
     connections_max: Annotated[int, Meta(ge=2, le=1_000)] = 16
     line_bytes_max: Annotated[int, Meta(ge=4_096, le=LINE_BYTES_MAX)] = LINE_BYTES_MAX
     request_seconds_max: Annotated[int, Meta(ge=1, le=600)] = 15
@@ -55,17 +87,17 @@ class TowerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 def load(path: Path) -> TowerSettings:
     """The settings in a file. Raises `TowerSettingsWrong`."""
+    here = path.absolute().parent
+
+    def decode(kind: type, value: object) -> object:
+        if kind is Path and isinstance(value, str) and value:
+            return here / value
+        raise ValueError(f"{value!r} is no path")
+
     try:
-        settings = msgspec.convert(tomllib.loads(path.read_text()), TowerSettings, dec_hook=_decode)
+        return msgspec.convert(tomllib.loads(path.read_text()), TowerSettings, dec_hook=decode)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise TowerSettingsWrong(f"{path}: {error}") from None
-    here = path.absolute().parent
-    return msgspec.structs.replace(
-        settings,
-        data_file=here / settings.data_file,
-        lease_key_file=here / settings.lease_key_file,
-        passphrase_file=here / settings.passphrase_file,
-    )
 
 
 def open_lease_key(settings: TowerSettings) -> Ed25519PrivateKey:
@@ -77,12 +109,6 @@ def open_lease_key(settings: TowerSettings) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(secret)
     except ValueError:
         raise KeystoreMalformed(f"{settings.lease_key_file} does not hold an Ed25519 key") from None
-
-
-def _decode(kind: type, value: object) -> object:
-    if kind is Path and isinstance(value, str) and value:
-        return Path(value)
-    raise ValueError(f"{value!r} is no path")
 
 
 def _read_private(path: Path) -> bytes:

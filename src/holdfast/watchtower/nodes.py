@@ -1,0 +1,47 @@
+"""Opens the watchtower's own nodes, by family."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from holdfast.chains.bitcoin import BitcoinAccess
+from holdfast.chains.bitcoin_outgoing import BitcoinLookout
+from holdfast.chains.evm_outgoing import EvmLookout
+from holdfast.chains.outflow_agreement import Access
+from holdfast.chains.outgoing import Lookout, Trail
+from holdfast.chains.rpc import Credentials
+from holdfast.core.networks import BitcoinNetwork, EvmNetwork, Network
+from holdfast.watchtower.settings import NetworkAccess, NodeAccess
+
+
+def accesses(network: Network, access: NetworkAccess) -> list[Access]:
+    """How to reach the nodes of one network."""
+    return [
+        Access(
+            _url(node), Credentials(node.cookie_file, node.rpcuser, node.rpcpassword_file), f"{network.name} node {n}"
+        )
+        for n, node in enumerate(access.nodes, 1)
+    ]
+
+
+def open_lookouts(network: Network, access: NetworkAccess) -> tuple[Lookout, ...]:
+    """One for each node. Raises `NodeUrlMalformed`."""
+    return tuple(_open_one(network, one) for one in accesses(network, access))
+
+
+def _open_one(network: Network, access: Access) -> Lookout:
+    files = access.credentials
+    match network:
+        case BitcoinNetwork():
+            where = BitcoinAccess(access.url, files.cookie_file, files.user, files.password_file, access.name)
+            return BitcoinLookout(where, network, Trail())
+        case EvmNetwork():
+            return EvmLookout(access.url, network, Trail(), name=access.name, credentials=files)
+        case never:
+            assert_never(never)
+
+
+def _url(node: NodeAccess) -> str:
+    if node.url is not None:
+        return node.url
+    return node.url_file.read_text(encoding="ascii").strip() if node.url_file is not None else ""
