@@ -99,7 +99,7 @@ class IncidentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     log_bytes_max: Annotated[int, Meta(ge=1_000, le=10**9)] = 16_000_000
     """Of each log file: its newest bytes."""
     people: dict[str, HexKey] = {}
-    """Who may decide: Ed25519 public keys by name. Officers need not stand here."""
+    """Who may decide, officers included: Ed25519 public keys by name."""
     networks: dict[str, NetworkAccess] = {}
     """By CAIP-2 id."""
     webhooks: tuple[WebhookTo, ...] = ()
