@@ -20,6 +20,7 @@ from holdfast.faces.cli import (
     doctor,
     drill,
     freeze,
+    incident,
     init,
     keys,
     localnet,
@@ -52,6 +53,7 @@ app.command("init", rich_help_panel=START)(init.init)
 app.command("serve", rich_help_panel=RUN)(serve.serve)
 app.command("freeze", rich_help_panel=RUN)(freeze.freeze)
 app.command("present", rich_help_panel=RUN)(freeze.present)
+app.add_typer(incident.app, name="incident", rich_help_panel=RUN)
 app.command("doctor", rich_help_panel=RUN)(doctor.doctor)
 app.command("assess", rich_help_panel=KEEP)(assess.assess)
 app.command("migrate", rich_help_panel=KEEP)(migrate.migrate)
