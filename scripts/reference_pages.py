@@ -265,10 +265,11 @@ def assessment_page() -> Iterator[str]:
     """The severity table of `holdfast assess`, and the items of the standards that it looks at."""
     yield "# Assessment\n\n*Which question this page answers: what does `holdfast assess` find, and how bad is it?*\n"
     yield "| severity | meaning |\n|---|---|"
-    yield from (f"| {one.value} | {meaning} |" for one, meaning in zip(Severity, meanings_of(Severity), strict=True))
+    for severity, meaning in zip(Severity, meanings_of(Severity), strict=True):
+        yield f"| {severity.value} | {meaning} |"
     yield (
-        "\nThis table is the code (`faces/assess/kinds_*.py`): nothing else weighs. *On test networks* counts where no\n"
-        "network of the configuration has real money. Texts in braces are filled in from what was seen.\n"
+        "\nThis table is the code (`faces/assess/kinds_*.py`): nothing else weighs. *On test networks* counts where\n"
+        "no network of the configuration has real money. Texts in braces are filled in from what was seen.\n"
     )
     for title, kinds in GROUPS.items():
         yield f"## {title}\n\n| kind | severity | on test networks | what | why | mend |"
@@ -280,7 +281,8 @@ def assessment_page() -> Iterator[str]:
     yield (
         "## Standards\n\nA named part of CCSS 9.1 and OWASP ASVS 5.0.0, each item in our own words. Numbers are the\n"
         "standards'; a letter behind an aspect or section is ours. An item fails where one of its kinds is found; *by\n"
-        "hand*: no program can see it. It is no certificate.\n\n| item | in our words | how it is checked | fails at |\n"
+        "hand*: no program can see it. It is no certificate.\n\n"
+        "| item | in our words | how it is checked | fails at |\n"
         "|---|---|---|---|"
     )
     for item in ITEMS:
