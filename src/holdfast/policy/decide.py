@@ -106,7 +106,7 @@ def decide(  # noqa: C901, PLR0915  the one ladder: a branch a rule
     if proposal.slot is None and _is_number_used(record, payout):
         return Refused(Rule.NUMBER_REUSED, str(payout.number))
     certificate = person.in_force(moment.now, policies[0]) if policies else person.newest
-    if certificate is None or moment.is_frozen(record, payout.merchant):
+    if certificate is None or payout.merchant in moment.frozen:
         return Refused(Rule.MERCHANT_FROZEN)
     if certificate.key != signed_by:
         return Refused(Rule.SIGNATURE_INVALID, "this key does not count now")

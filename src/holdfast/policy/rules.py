@@ -42,7 +42,7 @@ class Rule(StrEnum):
     DESTINATION_OURS = "destination-ours"
     """It pays to the float or the vault."""
     NETWORK_FROZEN = "network-frozen"
-    """People froze the network, or the signer stopped it by itself."""
+    """People froze the network, or everything, or the signer stopped it by itself."""
     ASSET_FROZEN = "asset-frozen"
     """People froze the asset."""
     STAGE_ALLOWLISTED = "stage-allowlisted"

@@ -28,6 +28,7 @@ from holdfast.faces.cli import (
     migrate,
     pay,
     policy,
+    restore,
     resume,
     serve,
     signer,
@@ -53,6 +54,7 @@ app.command("init", rich_help_panel=START)(init.init)
 app.command("serve", rich_help_panel=RUN)(serve.serve)
 app.command("freeze", rich_help_panel=RUN)(freeze.freeze)
 app.command("present", rich_help_panel=RUN)(freeze.present)
+app.command("restore", rich_help_panel=RUN)(restore.restore)
 app.add_typer(incident.app, name="incident", rich_help_panel=RUN)
 app.command("doctor", rich_help_panel=RUN)(doctor.doctor)
 app.command("assess", rich_help_panel=KEEP)(assess.assess)
