@@ -32,7 +32,7 @@ from holdfast.vault import documents, drafts, keystore, orders, settling
 from holdfast.vault.checking import CheckingNetwork, CheckingNode, CheckingSettings, load, open_bench
 from holdfast.vault.checks import Check
 from holdfast.vault.evidence import read_export
-from holdfast.vault.freezes import OFFICER, sign_freeze, signing_key
+from holdfast.vault.freezes import OFFICER, sign_freeze
 from holdfast.vault.officers import OfficerSecret
 from holdfast.vault.settling import Bench, Memory
 
@@ -45,6 +45,16 @@ def secret_of(places: Places, number: int) -> OfficerSecret:
     """An officer's keys, opened. `number`: from 1."""
     sealed = keystore.read(places.officers / f"officer-{number}.keystore", OFFICER)
     return OfficerSecret.unpack(keystore.unseal(sealed, read_secret(places.officers / "passphrase")))
+
+
+def alone(places: Places, number: int) -> None:
+    """From now on the officers' directory holds this one officer's keystore alone: it is the machine of whom the
+    attacker is, or has. The others keep their keys elsewhere."""
+    for path in sorted(places.officers.glob("officer-*.keystore")):
+        other = int(path.stem.rpartition("-")[2])
+        secret_of(places, other)
+        if other != number:
+            path.unlink()
 
 
 def signed(places: Places, document: str, by: Sequence[int] = QUORUM) -> SignedOrder:
@@ -91,9 +101,7 @@ async def hand_in(world: World, kind: str, paper: SignedOrder) -> None:
 
 def freeze(world: World, scope: str, why: str, number: int = 1) -> None:
     """One officer freezes, straight at the watchtower. Raises `OSError`."""
-    sealed = keystore.read(world.places.officers / f"officer-{number}.keystore", OFFICER)
-    signing = signing_key(sealed, read_secret(world.places.officers / "passphrase"))
-    word = sign_freeze(scope, why, now_ms() // 1_000, signing)
+    word = sign_freeze(scope, why, now_ms() // 1_000, secret_of(world.places, number).signing)
     with socket.create_connection(("127.0.0.1", world.facts.port + TOWER), timeout=5) as connection:
         connection.sendall(msgspec.json.encode({"freeze": word}) + b"\n")
         connection.makefile("rb").readline()

@@ -37,21 +37,13 @@ class Purse:
     litecoin_url: str
     evm_url: str
 
-    async def call(self, url: str, method: str, *params: object) -> Any:
-        """A JSON-RPC call; None where the node refuses."""
-        import aiohttp
-
-        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
-        async with aiohttp.ClientSession(trust_env=False) as http, http.post(url, json=body) as answer:
-            return (await answer.json(content_type=None)).get("result")
-
     async def litecoin(self, paid: Sequence[tuple[str, int]], *, change: bool = False) -> str:
         """Spend all coins of the float to these addresses, -1 units for all that is left; the id, empty if refused."""
         network = known_network("litecoin-regtest")
         assert isinstance(network, BitcoinNetwork)  # noqa: S101  by the table's own row
         point = self.keys.public_key(network.id)
         script = bitcoin.key_script(point, is_segwit=True)
-        scan = await self.call(self.litecoin_url, "scantxoutset", "start", [f"raw({script.hex()})"])
+        scan = await call(self.litecoin_url, "scantxoutset", "start", [f"raw({script.hex()})"])
         coins = [(f"{one['txid']}:{one['vout']}", _units(one["amount"])) for one in scan["unspents"]]
         if not coins:
             return ""
@@ -66,22 +58,31 @@ class Purse:
             for each in bitcoin.digests(made, script, [units for _, units in coins])
         ]
         signed = bitcoin.assemble(made, point, signatures, is_segwit=True)
-        return str(await self.call(self.litecoin_url, "sendrawtransaction", signed.raw.hex()) or "")
+        return str(await call(self.litecoin_url, "sendrawtransaction", signed.raw.hex()) or "")
 
     async def evm(self, to: str, data: bytes, value: int = 0, *, name: str = EVM_NAME) -> str:
         """A call by one of the accounts; the hash, empty if refused. `value`: -1 for all that it has."""
         owner = address_of(PublicKey(self.keys.public_key(name)))
-        nonce = int(await self.call(self.evm_url, "eth_getTransactionCount", owner, "pending"), 16)
-        price = 2 * int(await self.call(self.evm_url, "eth_gasPrice"), 16) + TIP_WEI
+        nonce = int(await call(self.evm_url, "eth_getTransactionCount", owner, "pending"), 16)
+        price = 2 * int(await call(self.evm_url, "eth_gasPrice"), 16) + TIP_WEI
         gas = GAS if data else PLAIN_GAS
         if value < 0:
-            value = int(await self.call(self.evm_url, "eth_getBalance", owner, "latest"), 16) - gas * price
+            value = int(await call(self.evm_url, "eth_getBalance", owner, "latest"), 16) - gas * price
         made = Transaction(31_337, nonce, Fees(price, TIP_WEI), gas, to, max(0, value), data)
         compact = self.keys.sign(name, digest(made))
         r, s = int.from_bytes(compact[:32], "big"), int.from_bytes(compact[32:], "big")
         signature = next(one for one in (Signature(r, s, 0), Signature(r, s, 1)) if sender(made, one) == owner)
         raw = assemble(made, signature).raw
-        return str(await self.call(self.evm_url, "eth_sendRawTransaction", "0x" + raw.hex()) or "")
+        return str(await call(self.evm_url, "eth_sendRawTransaction", "0x" + raw.hex()) or "")
+
+
+async def call(url: str, method: str, *params: object) -> Any:
+    """A JSON-RPC call; None where the node refuses."""
+    import aiohttp
+
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
+    async with aiohttp.ClientSession(trust_env=False) as http, http.post(url, json=body) as answer:
+        return (await answer.json(content_type=None)).get("result")
 
 
 def stolen(hand: Hand) -> Purse:
