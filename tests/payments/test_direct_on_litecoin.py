@@ -166,12 +166,13 @@ async def test_what_pays_anything_else_than_exactly_its_lines_is_unexplained(hou
     assert (await house.owed())["payable"] == 0
 
 
-async def test_what_pays_it_a_second_time_is_unexplained(house: Desk) -> None:
+@pytest.mark.parametrize("confirmations", [1, 2])
+async def test_what_pays_it_a_second_time_is_unexplained(house: Desk, confirmations: int) -> None:
     first, second = await house.ready(), await house.ready()
     lines = await house.destinations()
     key = await house.order(lines)
     txid = await house.spend_vault(first, 2 * COIN, lines, CHANGE)
-    await house.mine(2)
+    await house.mine(confirmations)
     again = await house.spend_vault(second, 2 * COIN, lines, CHANGE)
     assert named(await house.mine(2))[0] == (FindingKind.OUTFLOW_UNEXPLAINED, again)
     assert (await house.payout(key)).transaction == txid
@@ -187,6 +188,10 @@ async def test_two_payouts_of_the_same_lines_are_paid_by_a_transaction_each(hous
     paid = [await house.payout(key) for key in keys]
     assert {one.state for one in paid} == {PayoutState.CONFIRMED}
     assert {one.transaction for one in paid} == made
+    told = await house.told()
+    assert {name: told.count(name) for name in told} == dict.fromkeys(
+        ("reserved", "signed", "broadcast", "confirmed"), 2
+    )
 
 
 async def test_a_draft_that_replaced_the_one_that_left_the_chain_pays_it(own_house: Desk) -> None:

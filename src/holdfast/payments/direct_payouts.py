@@ -217,10 +217,8 @@ async def _unpaid(conn: AsyncConnection[Any], network: str) -> list[Payout]:
 async def _candidates(
     conn: AsyncConnection[Any], network: str, waiting: Iterable[Payout]
 ) -> dict[Found, Sequence[tuple[str, str, int]]]:
-    """What transactions of the vault paid to others, where one of these destinations got something, oldest first.
-
-    Without those that pay a direct payout already, or that pay the float besides.
-    """
+    """What transactions of the vault paid to others and to the float, where one of these destinations got something and
+    which are no direct payout's yet; oldest first."""
     cursor = await conn.execute(
         """
         SELECT transaction, min(height), array_agg(asset), array_agg(coalesce(address, '')), array_agg(units)
@@ -228,8 +226,7 @@ async def _candidates(
         WHERE network = %(network)s AND place IS DISTINCT FROM 'vault' AND transaction IN (
             SELECT transaction FROM payments.vault_payments
             WHERE network = %(network)s AND place IS NULL AND payout_id IS NULL AND address = ANY(%(addresses)s))
-        GROUP BY transaction HAVING bool_and(place IS NULL AND payout_id IS NULL)
-        ORDER BY min(height), transaction
+        GROUP BY transaction ORDER BY min(height), transaction
         """,
         {"network": network, "addresses": sorted({line.destination for one in waiting for line in one.lines})},
     )
