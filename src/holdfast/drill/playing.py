@@ -114,6 +114,7 @@ async def _attacked(one: Scenario, world: World, bound: dict[str, int]) -> Verdi
             await pester(world, attacker, ADVERSARY_SECONDS)
         except HoldfastError as error:
             world.failures.append(f"the drill did not go to its end: {error}")
+        world.event("drill", "the attack is over")
     await world.settle()
     losses = await measure.losses(
         world.outside, world.purses, before, world.flows, fees_are_loss=one.fees_are_loss
@@ -121,7 +122,9 @@ async def _attacked(one: Scenario, world: World, bound: dict[str, int]) -> Verdi
     if one.falls_on_merchant:
         both = {symbol: losses.merchants[symbol] + losses.company[symbol] for symbol in SYMBOLS}
         losses = Losses(both, dict.fromkeys(SYMBOLS, 0), losses.redirected, losses.stolen)
+    world.event("drill", "losses are measured")
     accepted = await payers.accepted()
+    world.event("drill", f"{accepted} invoices were accepted")
     _judge(one, world, losses, bound)
     if accepted == 0:
         world.failures.append("no invoice was accepted meanwhile")

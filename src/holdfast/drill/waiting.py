@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 
 from holdfast.core.errors import Unavailable
 
-WAIT_SECONDS = 45.0
+WAIT_SECONDS = 120.0
+"""Patience with a machine that has other things to do as well; nothing is ever measured by it."""
 
 
 class DrillStuck(Unavailable):

@@ -51,7 +51,7 @@ _DECISIONS = """
     WHERE subject = ANY(%s) AND kind IN ('accepted', 'refused', 'abandoned')
 """
 BLOCK_SECONDS = 0.7
-LOOK_SECONDS = 0.05
+LOOK_SECONDS = 0.1
 SETTLE_BLOCKS = 4
 
 
@@ -89,7 +89,7 @@ class World:
     notes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     seen: dict[str, int] = field(default_factory=dict)
-    """When each transaction was first seen waiting for a block, or in one; milliseconds since 1970."""
+    """The last moment, milliseconds since 1970, at which each transaction was not waiting for a block yet."""
     told: TowerStatus | None = None
     """What the watchtower said last."""
     is_mining: bool = True
@@ -221,10 +221,12 @@ async def opened(
 
     Raises `DrillStuck`, `NodeBinaryMissing`, `LocalNodeFailed`.
     """
+    began = [Event(now_ms(), "drill", "the platform is copied")]
     places = await asyncio.to_thread(template.copy, root)
     facts = template.facts
     async with AsyncExitStack() as stack:
         outside, witnesses = await _nodes(stack, places, facts)
+        began.append(Event(now_ms(), "drill", "nodes answer; zones are started"))
         proxies, links = await _wires(stack, outside, witnesses, facts)
         rewire(places, facts, proxies, links)
         zones = _zones(places, command_of)
@@ -239,6 +241,7 @@ async def opened(
         world = World(
             places, facts, seed, draw, outside, purses, proxies, links, zones, witnesses, shop, mallory
         )  # fmt: skip
+        world.events += began
         await _ready(world)
         async with _around(world):
             yield world
@@ -322,6 +325,7 @@ async def _ready(world: World) -> None:
                 return False
 
         await until(answers, "the platform did not start")
+    world.event("drill", "the platform answers")
 
     async def signs() -> bool:
         told = await asyncio.to_thread(status, world.facts.port + TOWER)
@@ -354,9 +358,12 @@ async def _mine(world: World) -> None:
 
 
 async def _look(world: World) -> None:
+    looked = now_ms()
     while True:
+        began = now_ms()
         for one in await world.outside.waiting():
-            world.seen.setdefault(one, now_ms())
+            world.seen.setdefault(one, looked)
+        looked = began
         await asyncio.sleep(LOOK_SECONDS)
 
 
