@@ -27,6 +27,8 @@ class SingleKey(StrEnum):
     """For people on duty who may stop payouts and can do nothing else."""
     LEASE = "lease"
     """A watchtower's."""
+    INCIDENT = "incident"
+    """An incident process': it signs timelines and manifests."""
 
 
 def make_key(kind: SingleKey, name: str, passphrase: str, cost: int = COST) -> Keystore:

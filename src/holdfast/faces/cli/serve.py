@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from holdfast.faces.cli.terminal import ConfigOption, load_settings, say
-from holdfast.faces.cli.zones import SIGNER_DIR, WATCHTOWER_DIR
+from holdfast.faces.cli.zones import INCIDENT_DIR, SIGNER_DIR, WATCHTOWER_DIR
 
 if TYPE_CHECKING:
     from holdfast.runtime.settings import Settings
@@ -29,6 +29,7 @@ class ZoneName(StrEnum):
     BROADCASTER = "broadcaster"
     WATCHTOWER = "watchtower"
     SIGNER = "signer"
+    INCIDENT = "incident"
 
 
 MODULES: dict[ZoneName, tuple[str, ...]] = {
@@ -39,10 +40,12 @@ MODULES: dict[ZoneName, tuple[str, ...]] = {
     ZoneName.BROADCASTER: ("holdfast.payments.main", "broadcaster"),
     ZoneName.WATCHTOWER: ("holdfast.watchtower.main",),
     ZoneName.SIGNER: ("holdfast.signer.main",),
+    ZoneName.INCIDENT: ("holdfast.incident.main",),
 }
 OWN_FILES: dict[ZoneName, Path] = {
     ZoneName.WATCHTOWER: Path(WATCHTOWER_DIR) / "tower.toml",
     ZoneName.SIGNER: Path(SIGNER_DIR) / "signer.toml",
+    ZoneName.INCIDENT: Path(INCIDENT_DIR) / "incident.toml",
 }
 """Zones that share no configuration with the platform: their own file, where they run on the same machine."""
 

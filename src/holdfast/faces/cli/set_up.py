@@ -34,7 +34,17 @@ from holdfast.faces.cli.local_setup import (
 )
 from holdfast.faces.cli.policy_text import CAP_DEFAULT, CAPS, policy_text
 from holdfast.faces.cli.terminal import Advance
-from holdfast.faces.cli.zones import SIGNER_DIR, WATCHTOWER_DIR, SignerPlan, make_signer, make_watchtower, plain_text
+from holdfast.faces.cli.zones import (
+    INCIDENT_DIR,
+    SIGNER_DIR,
+    WATCHTOWER_DIR,
+    IncidentPlan,
+    SignerPlan,
+    make_incident,
+    make_signer,
+    make_watchtower,
+    plain_text,
+)
 from holdfast.payments import api_keys, signer_documents
 from holdfast.runtime.clock import SYSTEM_CLOCK
 from holdfast.runtime.database import connected, migrate
@@ -152,22 +162,25 @@ def _make_officers(plan: Plan, work: Path) -> list[tuple[OfficerPublic, OfficerS
 def _make_zones(
     plan: Plan, work: Path, made: Sequence[tuple[OfficerPublic, OfficerSecret]], quorum: Quorum
 ) -> dict[str, FloatKey]:
-    """Signer and watchtower of a local set-up, with genesis order and policy signed by its officers."""
+    """The zones of a local set-up that know no platform file; genesis order and policy are signed by its officers."""
     networks = [known_network(name) for name in plan.networks]
     now = SYSTEM_CLOCK.now()
-    lease_key = make_watchtower(work / WATCHTOWER_DIR, quorum.fingerprint(), plan.port + 6, is_fast=True)
     up = Path("..")
     nodes = {str(network.id): [_seen_from(up, _node(plan, network))] for network in networks}
     evm_ids = [network.id for network in networks if not isinstance(network, BitcoinNetwork)]
+    tokens = {str(network): [token_address()] for network in evm_ids}
+    reader = make_incident(work / INCIDENT_DIR, _incident_plan(plan, quorum, nodes, tokens))
+    root, port = quorum.fingerprint(), plan.port + 6
+    lease_key = make_watchtower(work / WATCHTOWER_DIR, root, port, reader_keys=[reader], is_fast=True)
     keys = make_signer(
         work / SIGNER_DIR,
         SignerPlan(
             networks=networks,
             nodes=nodes,
-            tokens={network: [token_address()] for network in evm_ids},
-            root_fingerprint=quorum.fingerprint(),
+            tokens=tokens,
+            root_fingerprint=root,
             platform_url=f"http://127.0.0.1:{plan.port}",
-            tower=f"127.0.0.1:{plan.port + 6}",
+            tower=f"127.0.0.1:{port}",
             is_fast=True,
         ),
     )
@@ -180,6 +193,24 @@ def _make_zones(
     _sign_and_write(work / "policy.json", SignedOrder(text, ()), made, quorum)
     (work / "checking.toml").write_text(_checking(quorum, people, networks, plan), encoding="utf-8")
     return {one.network: one for one in order.floats}
+
+
+def _incident_plan(
+    plan: Plan, quorum: Quorum, nodes: Mapping[str, Sequence[NodeSettings]], tokens: Mapping[str, Sequence[str]]
+) -> IncidentPlan:
+    """The incident process of a local set-up: it asks every zone that answers, and its officers may decide."""
+    ports = {"api": 0, "follower": 1, "courier": 2, "broadcaster": 5}
+    return IncidentPlan(
+        root_fingerprint=quorum.fingerprint(),
+        tower_port=plan.port + 6,
+        zones={name: f"http://127.0.0.1:{plan.port + more}/ready" for name, more in ports.items()},
+        people={one.name: one.key for one in quorum.officers},
+        networks={
+            name: {"nodes": list(those), **({"tokens": list(tokens[name])} if name in tokens else {})}
+            for name, those in nodes.items()
+        },
+        is_fast=True,
+    )
 
 
 def _checking(quorum: Quorum, people: Sequence[OfficerPublic], networks: Sequence[Network], plan: Plan) -> str:

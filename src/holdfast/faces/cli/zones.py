@@ -1,4 +1,4 @@
-"""Makes the directories of the signer and the watchtower: keys, settings, and what officers must sign for them.
+"""Makes the directories of signer, watchtower and incident process: keys, settings, and what officers must sign.
 
 Each can be moved to a host of its own; nothing in them refers to the platform's files. Keys are made by the rooms that
 hold them, and written sealed.
@@ -18,7 +18,7 @@ from holdfast.faces.cli.config_text import toml
 from holdfast.runtime.secret_files import write_secret
 from holdfast.runtime.settings import NodeSettings
 
-SIGNER_DIR, WATCHTOWER_DIR = "signer", "watchtower"
+SIGNER_DIR, WATCHTOWER_DIR, INCIDENT_DIR = "signer", "watchtower", "incident"
 TOKEN_BYTES = 32
 _PASSPHRASE_BYTES = 24
 
@@ -58,7 +58,9 @@ def make_signer(directory: Path, plan: SignerPlan) -> dict[str, str]:
     return keys.public_keys()
 
 
-def make_watchtower(directory: Path, root_fingerprint: str, port: int, *, is_fast: bool = False) -> str:
+def make_watchtower(
+    directory: Path, root_fingerprint: str, port: int, *, reader_keys: Sequence[str] = (), is_fast: bool = False
+) -> str:
     """A watchtower's directory with a fresh lease key; the public part of that."""
     from holdfast.core.keystore import COST, COST_MIN
     from holdfast.vault import keystore
@@ -71,9 +73,48 @@ def make_watchtower(directory: Path, root_fingerprint: str, port: int, *, is_fas
     write_secret(directory / "passphrase", passphrase)
     settings: dict[str, object] = {
         "root_fingerprint": root_fingerprint, "data_file": "tower.sqlite", "lease_key_file": "lease.keystore",
-        "passphrase_file": "passphrase", "host": "127.0.0.1", "port": port,
+        "passphrase_file": "passphrase", "host": "127.0.0.1", "port": port, "reader_keys": list(reader_keys),
     }  # fmt: skip
     (directory / "tower.toml").write_text(_lines(settings), encoding="utf-8")
+    return made.public["key"]
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentPlan:
+    """What an incident process is told at its making."""
+
+    root_fingerprint: str
+    tower_port: int
+    zones: Mapping[str, str]
+    """By name: what answers `/ready`."""
+    people: Mapping[str, str]
+    """Who may decide: Ed25519 public keys by name."""
+    networks: Mapping[str, Mapping[str, object]]
+    """By CAIP-2 id: `nodes`, and `tokens`."""
+    is_fast: bool = False
+
+
+def make_incident(directory: Path, plan: IncidentPlan) -> str:
+    """An incident process' directory with a fresh key; the public part of that, which the watchtower must know."""
+    from holdfast.core.keystore import COST, COST_MIN
+    from holdfast.vault import keystore
+    from holdfast.vault.freezes import SingleKey, make_key
+
+    passphrase = secrets.token_urlsafe(_PASSPHRASE_BYTES)
+    made = make_key(SingleKey.INCIDENT, "incident", passphrase, COST_MIN if plan.is_fast else COST)
+    directory.mkdir(parents=True, mode=0o700)
+    keystore.write(directory / "incident.keystore", made)
+    write_secret(directory / "passphrase", passphrase)
+    top: dict[str, object] = {
+        "root_fingerprint": plan.root_fingerprint, "directory": "incidents", "key_file": "incident.keystore",
+        "passphrase_file": "passphrase", "tower_port": plan.tower_port,
+    }  # fmt: skip
+    tables = "".join(
+        f"\n[{name}]\n{_lines(values)}" for name, values in (("zones", plan.zones), ("people", plan.people))
+    )
+    head = "# The incident process' settings: whom it tells stands in [[webhooks]], [email] and [[commands]]."
+    text = plain_text(head, top, plan.networks).rstrip("\n") + "\n" + tables
+    (directory / "incident.toml").write_text(text, encoding="utf-8")
     return made.public["key"]
 
 
