@@ -6,18 +6,22 @@ import shlex
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 import typer
 
 from fixtures_assess import Assessed
 from fixtures_cli import holdfast
-from fixtures_policy import ETHER, EVM, MERCHANT, Books as WrittenBooks
+from fixtures_policy import MERCHANT, Books as WrittenBooks
+from fixtures_signer import ETHER, EVM
 from holdfast.faces.assess import last_time, report
 from holdfast.faces.assess.assessing import assess, judge
 from holdfast.faces.assess.kinds import GROUPS, KINDS
 from holdfast.faces.assess.severities import FAILING, Judge, Severity
 from holdfast.faces.assess.standards import ITEMS, Outcome, results
+from holdfast.faces.cli import doctor_checks
 from holdfast.faces.cli.main import app
+from holdfast.runtime.clock import SYSTEM_CLOCK
 from holdfast.runtime.settings import Settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("assess")]
@@ -131,6 +135,18 @@ def test_the_command_reports_in_every_form_and_keeps_its_date(assessed: Assessed
         assert finding["id"].replace("|", "\\|") in markdown
     assert "<script" not in html
     assert "https://" not in html
+
+
+async def test_doctor_says_that_an_assessment_is_overdue(assessed: Assessed, tmp_path: Path) -> None:
+    (tmp_path / "holdfast.toml").write_text((assessed.directory / "holdfast.toml").read_text())
+    settings = msgspec.structs.replace(assessed.good.settings, path=tmp_path / "holdfast.toml")
+    levels = []
+    for days in (None, 31, 29):
+        if days is not None:
+            last_time.keep(tmp_path, SYSTEM_CLOCK.now() - timedelta(days=days), [])
+        [found] = await dict(doctor_checks.all_checks(settings))["assessment"]()
+        levels.append(found.level)
+    assert levels == ["warn", "warn", "ok"]
 
 
 def test_no_form_of_the_report_has_a_secret(assessed: Assessed, run: dict[str, object]) -> None:

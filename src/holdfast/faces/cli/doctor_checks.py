@@ -16,10 +16,12 @@ from statistics import median
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.quorum import read_quorum
+from holdfast.faces.assess import last_time
 from holdfast.faces.cli.doctor_database import check_database
 from holdfast.faces.cli.doctor_nodes import check_network
 from holdfast.faces.cli.doctor_rates import check_rates
 from holdfast.faces.cli.findings import Finding, Level, failed
+from holdfast.runtime.clock import SYSTEM_CLOCK
 from holdfast.runtime.config import read_secret
 from holdfast.runtime.settings import Settings
 
@@ -47,6 +49,7 @@ def all_checks(settings: Settings) -> list[tuple[str, Check]]:
         ("database", partial(check_database, settings)),
         *networks,
         ("rates", partial(check_rates, settings)),
+        ("assessment", partial(_assessment, settings)),
     ]
 
 
@@ -93,6 +96,18 @@ def _officers(directory: Path) -> Finding:
         "Move each officer's file to his own offline machine and delete it here: m of them together move the vault."
     )
     return Finding("officers' keys", "warn", f"{len(keystores)} keystores lie on this server, in {directory}", remedy)
+
+
+async def _assessment(settings: Settings) -> list[Finding]:
+    """How old the last `holdfast assess` is."""
+    last, days_max = last_time.read(settings.directory), settings.assessment.every_days
+    remedy = f"Run `holdfast assess --config {settings.path}`, and a timer that does it every {days_max} days."
+    if last is None:
+        return [Finding("assessment", "warn", "there was none yet", remedy)]
+    days = (SYSTEM_CLOCK.now() - last.made_at).days
+    if days > days_max:
+        return [Finding("assessment", "warn", f"the last one was {days} days ago", remedy)]
+    return [Finding("assessment", "ok", f"the last one was {days} days ago")]
 
 
 async def _clock() -> list[Finding]:
