@@ -103,7 +103,7 @@ async def losses(
         merchants[symbol] = max(0, left)
         swept = max(0, -left)  # from the float back to the vault: the company's claim on it
         company[symbol] = max(0, went - paid - swept - (0 if fees_are_loss else fees[symbol]))
-        redirected[symbol] = await outside.balance(symbol, flows.misdirected) if _has(symbol, flows.misdirected) else 0
+        redirected[symbol] = await outside.balance(symbol, _like(symbol, flows.misdirected))
     return Losses(merchants, company, redirected, tuple(stolen))
 
 
@@ -112,8 +112,9 @@ def fiat(units: Mapping[str, int]) -> int:
     return sum(-(-each * PRICES[symbol] // 10 ** DECIMALS[symbol]) for symbol, each in units.items())
 
 
-def _has(symbol: str, addresses: Iterable[str]) -> bool:
-    return any(one.startswith("0x") == (symbol != "rLTC") for one in addresses)
+def _like(symbol: str, addresses: Iterable[str]) -> set[str]:
+    """Those that are addresses of the asset's network."""
+    return {one for one in addresses if one.startswith("0x") == (symbol != "rLTC")}
 
 
 async def _paid(outside: Outside, symbol: str, ordered: Mapping[str, int]) -> int:
