@@ -21,7 +21,7 @@ from holdfast.incident.settings import IncidentSettings, load
 from holdfast.incident.store import Store
 from holdfast.vault import keystore
 
-SECONDS_MAX = 20
+SECONDS_MAX = 60
 
 
 @dataclass

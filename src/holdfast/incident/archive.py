@@ -82,6 +82,8 @@ def read_archive(path: Path) -> Found:
                     texts[name] = kept.getvalue()
     except (tarfile.TarError, OSError, EOFError) as error:
         raise EvidenceMalformed(f"{path}: {error}") from None
+    if EXPORT not in digests:
+        raise EvidenceMalformed(f"{path}: {EXPORT} is lost, which says where the timeline ended")
     return Found(digests, texts)
 
 
