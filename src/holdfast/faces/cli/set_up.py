@@ -170,20 +170,18 @@ def _make_zones(
     evm_ids = [network.id for network in networks if not isinstance(network, BitcoinNetwork)]
     tokens = {str(network): [token_address()] for network in evm_ids}
     reader = make_incident(work / INCIDENT_DIR, _incident_plan(plan, quorum, nodes, tokens))
-    root, port = quorum.fingerprint(), plan.port + 6
-    lease_key = make_watchtower(work / WATCHTOWER_DIR, root, port, reader_keys=[reader], is_fast=True)
-    keys = make_signer(
-        work / SIGNER_DIR,
-        SignerPlan(
-            networks=networks,
-            nodes=nodes,
-            tokens=tokens,
-            root_fingerprint=root,
-            platform_url=f"http://127.0.0.1:{plan.port}",
-            tower=f"127.0.0.1:{port}",
-            is_fast=True,
-        ),
+    signer_plan = SignerPlan(
+        networks=networks,
+        nodes=nodes,
+        tokens=tokens,
+        root_fingerprint=quorum.fingerprint(),
+        platform_url=f"http://127.0.0.1:{plan.port}",
+        tower=f"127.0.0.1:{plan.port + 6}",
+        is_fast=True,
     )
+    keys = make_signer(work / SIGNER_DIR, signer_plan)
+    gas = {str(each): address_of(PublicKey(bytes.fromhex(keys[f"{each}/gas"]))) for each in evm_ids}
+    lease_key = make_watchtower(work / WATCHTOWER_DIR, signer_plan, gas, reader_keys=[reader])
     write_secret(work / "secrets" / "signer.token", read_secret(work / SIGNER_DIR / "token"))
     people = [public for public, _ in made]
     order = orders.genesis(quorum, people, keys, lease_key, int(now.timestamp()))

@@ -59,23 +59,33 @@ def make_signer(directory: Path, plan: SignerPlan) -> dict[str, str]:
 
 
 def make_watchtower(
-    directory: Path, root_fingerprint: str, port: int, *, reader_keys: Sequence[str] = (), is_fast: bool = False
+    directory: Path, plan: SignerPlan, accounts: Mapping[str, str], *, reader_keys: Sequence[str] = ()
 ) -> str:
-    """A watchtower's directory with a fresh lease key; the public part of that."""
+    """A directory for the watchtower of the signer of `plan`, with a fresh lease key; the public part of that.
+
+    `accounts`: the signer's gas accounts, by CAIP-2 id.
+    """
     from holdfast.core.keystore import COST, COST_MIN
     from holdfast.vault import keystore
     from holdfast.vault.freezes import SingleKey, make_key
 
     passphrase = secrets.token_urlsafe(_PASSPHRASE_BYTES)
-    made = make_key(SingleKey.LEASE, "watchtower", passphrase, COST_MIN if is_fast else COST)
+    made = make_key(SingleKey.LEASE, "watchtower", passphrase, COST_MIN if plan.is_fast else COST)
     directory.mkdir(parents=True, mode=0o700)
     keystore.write(directory / "lease.keystore", made)
     write_secret(directory / "passphrase", passphrase)
+    host, _, port = plan.tower.rpartition(":")
     settings: dict[str, object] = {
-        "root_fingerprint": root_fingerprint, "data_file": "tower.sqlite", "lease_key_file": "lease.keystore",
-        "passphrase_file": "passphrase", "host": "127.0.0.1", "port": port, "reader_keys": list(reader_keys),
+        "root_fingerprint": plan.root_fingerprint, "data_file": "tower.sqlite", "lease_key_file": "lease.keystore",
+        "passphrase_file": "passphrase", "host": host, "port": int(port), "reader_keys": list(reader_keys),
     }  # fmt: skip
-    (directory / "tower.toml").write_text(_lines(settings), encoding="utf-8")
+    tables = _network_tables(plan)
+    for name, account in accounts.items():
+        tables[name] = {**tables[name], "accounts": [account]}
+    head = (
+        "# The watchtower's settings. Its nodes should be others than the signer's: it believes none of them alone."
+    )
+    (directory / "tower.toml").write_text(plain_text(head, settings, tables), encoding="utf-8")
     return made.public["key"]
 
 
@@ -131,14 +141,18 @@ def _signer_text(plan: SignerPlan) -> str:
     }  # fmt: skip
     if plan.is_fast:
         top |= {"watch_milliseconds": 500, "bump_after_seconds": 60}
+    head = "# The signer's settings. What it may sign stands in the policy that officers sign; nothing here loosens it."
+    return plain_text(head, top, _network_tables(plan))
+
+
+def _network_tables(plan: SignerPlan) -> dict[str, Mapping[str, object]]:
     tables: dict[str, Mapping[str, object]] = {}
     for network in plan.networks:
         table: dict[str, object] = {"nodes": list(plan.nodes[network.id])}
         if plan.tokens.get(network.id):
             table["tokens"] = list(plan.tokens[network.id])
         tables[network.id] = table
-    head = "# The signer's settings. What it may sign stands in the policy that officers sign; nothing here loosens it."
-    return plain_text(head, top, tables)
+    return tables
 
 
 def plain_text(head: str, top: Mapping[str, object], networks: Mapping[str, Mapping[str, object]]) -> str:
