@@ -9,6 +9,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from holdfast.core.errors import HoldfastError
@@ -16,6 +17,7 @@ from holdfast.drill import report
 from holdfast.drill.playing import Options, Verdict, play
 from holdfast.drill.scenario import Scenario, all_scenarios, scenario
 from holdfast.drill.template import FACTS_FILE, made, make
+from holdfast.drill.world import Event
 from holdfast.faces.cli.terminal import Exit, emit, report as report_error, say
 
 SEED = 20_230_722
@@ -50,7 +52,9 @@ async def _run(chosen: Sequence[Scenario], options: argparse.Namespace, work: Pa
     for one in chosen:
         say(f"drill: {one.name}: {one.title}")
         try:
-            verdict = await play(one, template, Options(out=options.out or work, seed=options.seed, keep=options.keep))
+            tell = _tell if options.verbose else _silent
+            chosen_options = Options(out=options.out or work, seed=options.seed, keep=options.keep, tell=tell)
+            verdict = await play(one, template, chosen_options)
         except HoldfastError as error:
             say(f"drill: {one.name}: nothing was shown: {error}")
             say("".join(traceback.format_exception(error)[-3:]))
@@ -58,6 +62,15 @@ async def _run(chosen: Sequence[Scenario], options: argparse.Namespace, work: Pa
         verdicts.append(verdict)
         say(f"drill: {one.name}: {'held' if verdict.is_held else 'NOT HELD'} after {verdict.seconds} s")
     return _shown(verdicts, len(chosen) - len(verdicts), options)
+
+
+def _tell(event: Event) -> None:
+    at = datetime.fromtimestamp(event.at_ms / 1000, UTC)
+    say(f"  {at:%H:%M:%S} {event.who[:12]:12} {event.what[:200]}")
+
+
+def _silent(_: Event) -> None:
+    """Only the report is wanted."""
 
 
 def _shown(verdicts: Sequence[Verdict], broken: int, options: argparse.Namespace) -> int:
@@ -80,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--template", type=Path)
     return parser
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -35,6 +35,8 @@ class Options:
     keep: bool = False
     """Keep each world's directory, with its logs."""
     command_of: CommandOf = default_command
+    tell: Callable[[Event], None] = lambda _: None
+    """Hears every line of the timeline as it is written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,7 @@ async def play(one: Scenario, template: Template, options: Options) -> Verdict:
     started, root = now_ms(), options.out / one.name
     shutil.rmtree(root, ignore_errors=True)
     async with opened(template, root, seed=options.seed, command_of=options.command_of) as world:
+        world.tell = options.tell
         bound = await predicted(world, one.bound)
         _write_bound(options.out / f"{one.name}.bound.json", one, bound)
         world.event("drill", f"the bound is written down: {one.bound}, {_fiat(bound)} {FIAT}")
@@ -105,8 +108,9 @@ async def play(one: Scenario, template: Template, options: Options) -> Verdict:
 
 
 async def _attacked(one: Scenario, world: World, bound: dict[str, int]) -> Verdict:
-    async with paying(world) as payers:
+    async with world.blocks:  # no block in between, and nobody has paid yet
         before = await measure.stand(world.outside, world.purses)
+    async with paying(world) as payers:
         attacker = Attacker(world, one.owns)
         began = now_ms()
         try:
@@ -116,9 +120,10 @@ async def _attacked(one: Scenario, world: World, bound: dict[str, int]) -> Verdi
             world.failures.append(f"the drill did not go to its end: {error}")
         world.event("drill", "the attack is over")
     await world.settle()
-    losses = await measure.losses(
-        world.outside, world.purses, before, world.flows, fees_are_loss=one.fees_are_loss
-    )  # fmt: skip
+    async with world.blocks:
+        losses = await measure.losses(
+            world.outside, world.purses, before, world.flows, fees_are_loss=one.fees_are_loss
+        )  # fmt: skip
     if one.falls_on_merchant:
         both = {symbol: losses.merchants[symbol] + losses.company[symbol] for symbol in SYMBOLS}
         losses = Losses(both, dict.fromkeys(SYMBOLS, 0), losses.redirected, losses.stolen)

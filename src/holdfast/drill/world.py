@@ -93,12 +93,18 @@ class World:
     told: TowerStatus | None = None
     """What the watchtower said last."""
     is_mining: bool = True
+    blocks: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Whoever holds it, for that long the rhythm makes no blocks."""
+    tell: Callable[[Event], None] = lambda _: None
+    """Hears every line of the timeline as it is written."""
 
     # --- what a scenario says
 
     def event(self, who: str, what: str) -> None:
         """Put a line into the timeline."""
-        self.events.append(Event(now_ms(), who, what))
+        event = Event(now_ms(), who, what)
+        self.events.append(event)
+        self.tell(event)
 
     def note(self, text: str) -> None:
         """Put a line into the report."""
@@ -329,9 +335,9 @@ async def _ready(world: World) -> None:
 
     async def signs() -> bool:
         told = await asyncio.to_thread(status, world.facts.port + TOWER)
-        return told is not None and told.seq > world.facts.journal_seq
+        return told is not None and told.seq > world.facts.journal_seq and not told.frozen
 
-    await until(signs, "the signer did not begin")
+    await until(signs, "the signer did not begin, or the watchtower does not see a network")
     world.notes += [f"NOT RUN: {what}" for what in not_run()]
     world.ready()
 
@@ -354,7 +360,8 @@ async def _mine(world: World) -> None:
     while True:
         await asyncio.sleep(BLOCK_SECONDS)
         if world.is_mining:
-            await world.outside.mine()
+            async with world.blocks:
+                await world.outside.mine()
 
 
 async def _look(world: World) -> None:

@@ -26,6 +26,7 @@ def drill(  # noqa: PLR0913  one option of the command line each
         Path | None, typer.Option(metavar="DIR", help="Keep the bounds there, each written before its attack.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep each platform too, with its logs (needs --out).")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell the timeline as it happens.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Attack a platform of one's own on test networks, and measure from the chain what was lost.
@@ -36,7 +37,8 @@ def drill(  # noqa: PLR0913  one option of the command line each
     Example: `holdfast drill coinspaid-2023`
     """
     words = [*(names or ())]
-    flags = {"--all": every, "--quick": quick, "--list": listed, "--keep": keep, "--json": as_json}
+    flags = {"--all": every, "--quick": quick, "--list": listed, "--keep": keep, "--json": as_json,
+             "--verbose": verbose}  # fmt: skip
     words += [name for name, is_wanted in flags.items() if is_wanted]
     for name, value in (("--html", html), ("--seed", seed), ("--out", out)):
         words += [name, str(value)] if value is not None else []
