@@ -29,6 +29,7 @@ UNPAID_TOPIC = "0x" + keccak256(b"Unpaid(uint256,uint256)").hex()
 RETURNED_TOPIC = "0x" + keccak256(b"Returned(address,uint256)").hex()
 """Units left for the vault: topic 1 the token, data the units."""
 
+_ERC20 = "erc20:"
 _PAY = keccak256(b"pay(address,uint256[])")[:4]
 _TO_VAULT = keccak256(b"toVault(address,uint256)")[:4]
 _UNITS_MAX = 2**96 - 1
@@ -94,6 +95,12 @@ def float_address(owner: str, vault: str, code: bytes) -> str:
 def float_init_code(owner: str, vault: str, code: bytes) -> bytes:
     """Creation code of a float with its arguments. Raises as `parse_address`."""
     return code + _address_word(owner) + _address_word(vault)
+
+
+def token_of(asset: str) -> str:
+    """The token contract of an asset (CAIP-19), `COIN` for the network's own coin."""
+    reference = asset.partition("/")[2]
+    return checksum(bytes.fromhex(reference.removeprefix(_ERC20)[2:])) if reference.startswith(_ERC20) else COIN
 
 
 def pay_call(token: str, lines: Sequence[tuple[str, int]]) -> bytes:

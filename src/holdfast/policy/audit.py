@@ -7,14 +7,17 @@ own nodes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import assert_never
+
+from coincurve import PublicKey
 
 from holdfast.core import journal as j
 from holdfast.core.bitcoin import read_unsigned as read_bitcoin
 from holdfast.core.errors import BadInput, HoldfastError
-from holdfast.core.evm_float import decode_pay_call
-from holdfast.core.evm_transactions import decode, read_unsigned as read_evm
+from holdfast.core.evm import keccak256
+from holdfast.core.evm_float import pay_call, to_vault_call, token_of
+from holdfast.core.evm_transactions import address_of, decode, read_unsigned as read_evm
 from holdfast.core.journal import Entry, Head, StoredEntry, read_entries
 from holdfast.core.networks import EvmNetwork, network_by_id
 from holdfast.policy import admit
@@ -29,15 +32,23 @@ class EvidenceFalse(BadInput):
     code = "evidence-false"
 
 
-def replay(record: Record, stored: Iterable[StoredEntry], root_fingerprint: str) -> list[Entry]:
+Strange = Callable[[Record, j.Reserved], str]
+
+
+def replay(
+    record: Record, stored: Iterable[StoredEntry], root_fingerprint: str, strange: Strange | None = None
+) -> list[Entry]:
     """Fold further entries into the record, each once it is found to be right. Raises `JournalBroken`, `EvidenceFalse`.
 
-    `root_fingerprint`: of the quorum, obtained out of band.
+    `root_fingerprint`: of the quorum, obtained out of band. `strange`: what a reserved transaction pays that it must
+    not, where that is told by scripts, which this room cannot read; empty: nothing.
     """
     entries = read_entries(Head(record.head.seq, record.head.hash), stored)
     for entry in entries:
         try:
             _check(record, entry, root_fingerprint)
+            if strange is not None and isinstance(entry.body, j.Reserved):
+                _require(not (told := strange(record, entry.body)), entry, told)
         except EvidenceFalse:
             raise
         except (HoldfastError, KeyError, ValueError) as error:
@@ -138,13 +149,16 @@ def _check_reserved(record: Record, entry: Entry, body: j.Reserved) -> None:
         )
         _require(same and set(old.inputs) <= set(body.inputs), entry, "a replacement pays the same from the same")
     if body.purpose in GAS_PURPOSES:
+        call, key = read_evm(bytes.fromhex(body.transaction)), bytes.fromhex(record.floats[body.network].public_key)
+        _require(call.value == 0 or call.to == address_of(PublicKey(key)), entry, "gas goes to a stranger")
         return
     lines = [(line.destination, line.units) for payout in payouts for line in payout.payout.lines]
     _require(body.purpose != PAYOUT or sum(units for _, units in lines) == body.out_units, entry, "it pays another sum")
     if isinstance(network_by_id(body.network), EvmNetwork):
         transaction = read_evm(bytes.fromhex(body.transaction))
-        if body.purpose == PAYOUT:
-            _require(list(decode_pay_call(transaction.data).lines) == lines, entry, "it pays other lines")
+        token = token_of(body.asset)
+        data = pay_call(token, lines) if body.purpose == PAYOUT else to_vault_call(token, body.out_units)
+        _require(transaction.data == data, entry, "it pays other lines, or another asset")
         _require(transaction.to == body.account and transaction.value == 0, entry, "it is no call of the float")
         return
     outputs = sorted(output.units for output in read_bitcoin(bytes.fromhex(body.transaction)).outputs)
@@ -156,7 +170,8 @@ def _check_reserved(record: Record, entry: Entry, body: j.Reserved) -> None:
 def _check_signed(record: Record, entry: Entry, body: j.Signed, reserved: j.Reserved) -> None:
     if not isinstance(network_by_id(reserved.network), EvmNetwork):
         return  # the officers' own node finds its outputs in the block
-    transaction, _ = decode(bytes.fromhex(body.raw))
+    transaction, _ = decode(raw := bytes.fromhex(body.raw))
+    _require("0x" + keccak256(raw).hex() == body.transaction, entry, "it calls itself another transaction")
     _require(transaction == read_evm(bytes.fromhex(reserved.transaction)), entry, "other bytes were signed")
 
 

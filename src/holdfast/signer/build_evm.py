@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from holdfast.core import evm_float
-from holdfast.core.evm import checksum
-from holdfast.core.evm_float import COIN, FeeLevel
+from holdfast.core.evm_float import COIN, FeeLevel, token_of
 from holdfast.core.evm_transactions import Fees, Transaction, read_unsigned, unsigned
 from holdfast.core.intents import Payout
 from holdfast.core.journal import Reserved
@@ -15,13 +14,6 @@ from holdfast.core.networks import EvmNetwork
 from holdfast.policy.record import PAYOUT, Record, Reservation
 
 CAP_SWEEP = "cap-sweep"
-_ERC20 = "erc20:"
-
-
-def token_of(asset: str) -> str:
-    """The token contract of an asset, `COIN` for the network's own coin."""
-    reference = asset.partition("/")[2]
-    return checksum(bytes.fromhex(reference.removeprefix(_ERC20)[2:])) if reference.startswith(_ERC20) else COIN
 
 
 def batches(asset: str, payouts: Sequence[tuple[str, Payout]]) -> list[list[tuple[str, Payout]]]:

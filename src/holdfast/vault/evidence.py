@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from holdfast.chains.journaled_outputs import strange_outputs
 from holdfast.core.errors import BadInput, Conflict
 from holdfast.core.intents import Payout
 from holdfast.core.journal import Accepted, Head, Mined, StoredEntry
@@ -54,7 +55,7 @@ def read_evidence(stored: Iterable[StoredEntry], root_fingerprint: str, seen: He
     Raises `JournalBroken`, `EvidenceFalse`, `EvidenceRolledBack`.
     """
     evidence = Evidence()
-    entries = replay(evidence.record, stored, root_fingerprint)
+    entries = replay(evidence.record, stored, root_fingerprint, strange_outputs)
     if seen.seq and (len(entries) < seen.seq or entries[seen.seq - 1].stored.hash != seen.hash):
         raise EvidenceRolledBack(f"entry {seen.seq} was another one, or is gone")
     for entry in entries:
