@@ -14,3 +14,5 @@ class Bound(StrEnum):
     SIGNER_OWNED = "signer owned"
     """The float, at most its cap, settlements in flight and gas."""
     MERCHANT_LIMIT = "merchant's own limit"
+    FEES = "fee budget"
+    """What the policy lets fees cost, on each network in its own coin."""

@@ -83,6 +83,10 @@ async def predicted(world: World, bound: Bound) -> dict[str, int]:
         return {
             symbol: policy.assets[world.facts.assets[symbol]].merchant.bound_units(BOUND_SECONDS) for symbol in SYMBOLS
         }
+    if bound is Bound.FEES:
+        policy = read_policy((world.places.officers / "policy.toml").read_bytes())
+        fees = {f"{name}/slip44:1": one.fees.bound_units(BOUND_SECONDS) for name, one in policy.networks.items()}
+        return {symbol: fees.get(world.facts.assets[symbol], 0) for symbol in SYMBOLS}
     assets = (await loss_bound(load(world.places.config), BOUND_SECONDS))["assets"]
     assert isinstance(assets, dict)  # noqa: S101  as it is made
     name = "signer_owned" if bound is Bound.SIGNER_OWNED else "signer_honest"
