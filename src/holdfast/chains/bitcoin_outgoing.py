@@ -22,7 +22,7 @@ from holdfast.chains.bitcoin_blocks import (
     payments_in_transaction,
 )
 from holdfast.chains.bitcoin_scripts import ScriptWithoutAddress, address_of
-from holdfast.chains.outgoing import Look, Outgoing, PaidOut, Sources, Trail
+from holdfast.chains.outgoing import PATIENCE, Look, Outgoing, PaidOut, Sources, Trail
 from holdfast.chains.port import Header, NodeAnswerMalformed, NodeRefused
 from holdfast.core.networks import BitcoinNetwork
 
@@ -35,7 +35,7 @@ class BitcoinLookout:
 
     def __init__(self, access: BitcoinAccess, network: BitcoinNetwork, trail: Trail) -> None:
         """Connects at the first look. Raises `NodeUrlMalformed`."""
-        self._node = BitcoinNode(access, network)
+        self._node = BitcoinNode(access, network, PATIENCE)
         self._network = network
         self._pool: dict[str, list[bytes]] = {}
         """What waits, and what each takes."""

@@ -14,7 +14,7 @@ from holdfast.chains.evm import EvmNode
 from holdfast.chains.evm_contracts import TRANSFER_TOPIC
 from holdfast.chains.evm_reads import RpcHeader, RpcLog, answered, quantity, topic_of, unhex
 from holdfast.chains.evm_vault import EvmVaultNode
-from holdfast.chains.outgoing import Look, Outgoing, PaidOut, Sources, Trail
+from holdfast.chains.outgoing import PATIENCE, Look, Outgoing, PaidOut, Sources, Trail
 from holdfast.chains.port import Header, NodeAnswerMalformed, NodeBlockGone, NodeRefused
 from holdfast.chains.rpc import Call, Credentials
 from holdfast.core.evm import address_bytes, checksum
@@ -51,7 +51,7 @@ class EvmLookout:
     ) -> None:
         """Connects at the first look. Raises `NodeUrlMalformed`."""
         self._access = (url, name, credentials or Credentials())
-        self._node = EvmNode(url, network, name=name, credentials=credentials or Credentials())
+        self._node = EvmNode(url, network, name=name, credentials=credentials or Credentials(), limits=PATIENCE)
         self._network = network
         self._safes: dict[str, EvmVaultNode] = {}
         self._untold: list[Outgoing] = []

@@ -12,10 +12,13 @@ from typing import Protocol
 
 from holdfast.chains.agreement import HeaderNode
 from holdfast.chains.port import Header, NodeBlockGone
+from holdfast.chains.rpc import Limits
 from holdfast.core.money import Asset, AssetId
 
 BLOCKS_PER_LOOK = 50
 """Blocks read between two looks at what waits, while catching up."""
+PATIENCE = Limits(timeout_seconds=10.0, attempts_max=1)
+"""A look that fails is followed by the next at once."""
 _BLOCKS_BACK = 6
 RECENT_BLOCKS = 1_000
 """How deep a chain may change and still be read from where it parted."""

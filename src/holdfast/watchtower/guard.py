@@ -8,12 +8,13 @@ from contextlib import suppress
 
 import msgspec
 
+from holdfast.chains.outgoing import Sources
 from holdfast.core.errors import HoldfastError
 from holdfast.core.leases import ENTRIES_MAX
 from holdfast.core.networks import network_by_id
 from holdfast.watchtower.answers import Tower
 from holdfast.watchtower.fold import Fold
-from holdfast.watchtower.nodes import open_lookouts
+from holdfast.watchtower.nodes import open_lookouts, tokens
 from holdfast.watchtower.settings import TowerSettings
 from holdfast.watchtower.watch import Log, Watch
 
@@ -40,7 +41,7 @@ class Guard:
         self.watches = [
             Watch(
                 network := network_by_id(name), open_lookouts(network, access), tower, fold, lock, log,
-                settings.watch_milliseconds, access.accounts,
+                settings.watch_milliseconds, access.accounts, Sources(tokens=tokens(network, access)),
             )
             for name, access in settings.networks.items()
         ]  # fmt: skip

@@ -10,7 +10,9 @@ from holdfast.chains.evm_outgoing import EvmLookout
 from holdfast.chains.outflow_agreement import Access
 from holdfast.chains.outgoing import Lookout, Trail
 from holdfast.chains.rpc import Credentials
-from holdfast.core.networks import BitcoinNetwork, EvmNetwork, Network
+from holdfast.core.evm import address_bytes
+from holdfast.core.money import Asset
+from holdfast.core.networks import BitcoinNetwork, EvmNetwork, Network, erc20_asset
 from holdfast.watchtower.settings import NetworkAccess, NodeAccess
 
 
@@ -27,6 +29,14 @@ def accesses(network: Network, access: NetworkAccess) -> list[Access]:
 def open_lookouts(network: Network, access: NetworkAccess) -> tuple[Lookout, ...]:
     """One for each node. Raises `NodeUrlMalformed`."""
     return tuple(_open_one(network, one) for one in accesses(network, access))
+
+
+def tokens(network: Network, access: NetworkAccess) -> dict[str, Asset]:
+    """The listed token contracts, lower case, and their assets. Raises what `core.evm` names."""
+    if not isinstance(network, EvmNetwork):
+        return {}
+    contracts = ["0x" + address_bytes(token).hex() for token in access.tokens]
+    return {contract: erc20_asset(network, contract, "", 0) for contract in contracts}
 
 
 def _open_one(network: Network, access: Access) -> Lookout:

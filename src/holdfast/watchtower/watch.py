@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -24,6 +24,7 @@ from holdfast.watchtower.ground import Places
 from holdfast.watchtower.matching import Mismatch, Role, judge
 
 Log = Callable[..., None]
+_UNSEEN = "not looked at yet"
 _LEARNED_AT_ONCE = 500
 """Entries between two moments in which others may go on."""
 
@@ -45,43 +46,47 @@ class Watch:
     news: deque[Entry] = field(default_factory=deque)
     places: Places = field(init=False)
     _found: int = 0
-    _judged: set[tuple[str, str | None]] = field(default_factory=set)
-    """Mismatches that are dealt with: transaction and block."""
+    _nodes: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """When each node was last looked at in full, and its fault."""
 
     def __post_init__(self) -> None:
         self.places = Places(self.network, self.sources, self.accounts)
         self.fold.listeners.append(self.news)
-        self._see(NetworkSeen(self.network.id, 0, 0, "not looked at yet"))
+        self._see(NetworkSeen(self.network.id, 0, 0, _UNSEEN))
 
     async def run(self) -> None:
-        """Look until cancelled."""
-        while True:
-            begun = time.monotonic()
-            await self.look()
-            await asyncio.sleep(max(0.0, begun + self.milliseconds / 1000 - time.monotonic()))
+        """Look until cancelled: at each node by itself, so that one that is slow hides nothing that another shows."""
+        tasks = [asyncio.ensure_future(self._run(one)) for one in self.lookouts]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
     def height(self) -> int:
         """Up to here every node's blocks were looked through; -1: nothing yet."""
         return min((one.trail.height for one in self.lookouts), default=-1)
 
-    async def look(self) -> None:
-        """One look at all nodes; whatever does not match has ended the lease once this returns."""
+    async def look(self, lookout: Lookout) -> None:
+        """One look at one node; whatever does not match has ended the lease once this returns."""
         await self.learn()
-        begun_ms = self.tower.now_ms()
-        looks = await asyncio.gather(*(self._look_at(one) for one in self.lookouts))
-        told = [each for one in self.lookouts for each in one.told()]
+        begun_ms, look = self.tower.now_ms(), await self._look_at(lookout)
         if len(self.sources.found) != self._found:
             self._found = len(self.sources.found)
             self.places.reach()
         async with self.lock:
             await self.learn_now()
-            mismatches = judge(self.fold.record, self.places.ground, told, self.sources.found)
-            for mismatch in [*mismatches, *self._counts(looks, told)]:
+            told = lookout.told()
+            for mismatch in judge(self.fold.record, self.places.ground, told, self.sources.found):
                 self._stop(mismatch)
-            fault = self._fault(looks)
-        before = self.tower.eyes.networks[self.network.id]
-        self._see(NetworkSeen(self.network.id, max(0, self.height), before.looked_ms if fault else begun_ms, fault))
+            for mismatch in () if isinstance(look, HoldfastError) else self._counts(look, told):
+                self._stop(mismatch)
+            fault = self._fault(lookout, look)
+        before = self._nodes.get(lookout.name, (0, ""))
+        self._nodes[lookout.name] = (before[0] if fault else begun_ms, fault)
+        self._see(self._seen(begun_ms))
 
     async def learn(self) -> None:
         """Watch what new entries bring, and let others go on meanwhile."""
@@ -106,37 +111,53 @@ class Watch:
         for one in self.lookouts:
             await one.close()
 
+    def _seen(self, now_ms: int) -> NetworkSeen:
+        """What all nodes together show: the oldest look counts, and any fault."""
+        looked, faults = [], []
+        for one in self.lookouts:
+            looked_ms, fault = self._nodes.get(one.name, (0, _UNSEEN))
+            if not fault and now_ms - looked_ms >= self.tower.eyes.blind_ms:
+                fault = "it does not answer"
+            looked.append(looked_ms)
+            faults += [f"{one.name}: {fault}"] if fault else []
+        return NetworkSeen(self.network.id, max(0, self.height), min(looked), "; ".join(faults)[:600])
+
+    async def _run(self, lookout: Lookout) -> None:
+        while True:
+            begun = time.monotonic()
+            await self.look(lookout)
+            await asyncio.sleep(max(0.0, begun + self.milliseconds / 1000 - time.monotonic()))
+
     async def _look_at(self, lookout: Lookout) -> Look | HoldfastError:
         try:
             return await lookout.look(self.sources)
         except HoldfastError as error:
             return error
 
-    def _fault(self, looks: Iterable[Look | HoldfastError]) -> str:
+    def _fault(self, lookout: Lookout, look: Look | HoldfastError) -> str:
         """Why this look does not count; empty: it does."""
         expected = self.fold.record.heights.get(self.network.id, 0)
-        for one, look in zip(self.lookouts, looks, strict=True):
-            if isinstance(look, HoldfastError):
-                return f"{one.name}: {look.code}: {look.detail}"[:300]
-            if not look.is_whole:
-                return f"{one.name}: reads blocks up to {one.trail.height} of {look.tip.height}"
-            if look.tip.height < expected:
-                return f"{one.name}: at height {look.tip.height}, the journal names {expected}"
-        hashes = {one.trail.recent.get(self.height, "") for one in self.lookouts}
-        return "" if len(hashes) == 1 else f"the nodes tell different blocks at height {self.height}"
+        if isinstance(look, HoldfastError):
+            return f"{look.code}: {look.detail}"[:250]
+        if not look.is_whole:
+            return f"reads blocks up to {lookout.trail.height} of {look.tip.height}"
+        if look.tip.height < expected:
+            return f"at height {look.tip.height}, the journal names {expected}"
+        height = min(one.trail.height for one in self.lookouts if one.trail.recent)
+        hashes = {one.trail.recent[height] for one in self.lookouts if height in one.trail.recent}
+        return "" if len(hashes) == 1 else f"the nodes tell different blocks at height {height}"
 
-    def _counts(self, looks: Iterable[Look | HoldfastError], told: list[Outgoing]) -> list[Mismatch]:
+    def _counts(self, look: Look, told: list[Outgoing]) -> list[Mismatch]:
         """Nonces that are used, for which the journal orders nothing and no node shows a transaction."""
         record, ground, found = self.fold.record, self.places.ground, []
         shown = {one.source for one in told}
-        for look in looks:
-            for account, used in () if isinstance(look, HoldfastError) else look.used.items():
-                role = ground.addresses.get(account, Role.OLD_FLOAT)
-                holder = record.floats[self.network.id].address if role is Role.FLOAT else account
-                expected = record.nonces.get(holder, 0)
-                if used > expected and f"{account}:{expected}" not in shown and role is not Role.OLD_FLOAT:
-                    detail = f"nonce {expected} of {account} is used, and the journal orders nothing for it"
-                    found.append(Mismatch(role, "", detail))
+        for account, used in look.used.items():
+            role = ground.addresses.get(account, Role.OLD_FLOAT)
+            holder = record.floats[self.network.id].address if role is Role.FLOAT else account
+            expected = record.nonces.get(holder, 0)
+            if used > expected and f"{account}:{expected}" not in shown and role is not Role.OLD_FLOAT:
+                detail = f"nonce {expected} of {account} is used, and the journal orders nothing for it"
+                found.append(Mismatch(role, "", detail))
         return found
 
     def _stop(self, mismatch: Mismatch) -> None:
