@@ -193,7 +193,7 @@ async def test_chain_and_books_that_were_never_compared_are_found(
 async def test_a_comparison_that_is_old_or_does_not_add_up(
     assessed: Assessed, in_database: AsyncConnection, facts: dict[str, object], kind: str
 ) -> None:
-    await reconciled(in_database, **facts)  # type: ignore[arg-type]  # as above
+    await reconciled(in_database, **facts)  # type: ignore[arg-type]  # it is the same there
     assert set(assessed.added(await with_books(assessed.good, in_database))) == {kind}
 
 
@@ -217,5 +217,5 @@ def test_a_key_change_that_was_vetoed_and_not_decided(assessed: Assessed) -> Non
     _, inventory = written(assessed)
     inventory.books.record.merchants[MERCHANT].vetoed.add(2)  # type: ignore[union-attr]  # they are there
     assert set(assessed.added(inventory)) == {"merchant-key-vetoed"}
-    inventory.books.record.merchants[MERCHANT].decided[2] = (0, False)  # type: ignore[union-attr]  # as above
+    inventory.books.record.merchants[MERCHANT].decided[2] = (0, False)  # type: ignore[union-attr]  # it is the same there
     assert not assessed.added(inventory)

@@ -82,8 +82,16 @@ def test_what_a_local_set_up_may_and_a_real_one_should_not(assessed: Assessed, c
 
 
 def test_a_platform_with_one_node_and_zones_that_ask_the_same(assessed: Assessed) -> None:
+    evm, tower = "eip155:31337", assessed.good.files.tower
+    assert tower is not None
     of_their_own = [NodeSettings(url="http://one.example"), NodeSettings(url="http://two.example")]
     mended = changed(assessed.good, on_network("anvil", nodes=of_their_own))
+    assert not assessed.added(mended)
+    assert set(assessed.added_to(mended, assessed.good)) == {"node-single"}  # signer and watchtower still share one
+    [node] = tower.networks[evm].nodes
+    apart = msgspec.structs.replace(tower.networks[evm], nodes=(msgspec.structs.replace(node, url="http://three"),))
+    tower = msgspec.structs.replace(tower, networks={**tower.networks, evm: apart})
+    mended = replace(mended, files=replace(mended.files, tower=tower))
     assert not assessed.added(mended)
     assert set(assessed.added_to(mended, assessed.good)) == {"node-single", "node-shared"}
 

@@ -131,7 +131,7 @@ def test_the_command_reports_in_every_form_and_keeps_its_date(assessed: Assessed
     assert kept.made_at.isoformat().replace("+00:00", "") in str(run["at"])
     assert kept.counts == run["counts"]
     html, markdown = ((assessed.directory / name).read_text() for name in ("a.html", "a.md"))
-    for finding in run["findings"]:  # type: ignore[attr-defined]  # a list
+    for finding in run["findings"]:  # type: ignore[attr-defined]  # it is a list
         assert finding["id"].replace("|", "\\|") in markdown
     assert "<script" not in html
     assert "https://" not in html

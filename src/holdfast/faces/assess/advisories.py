@@ -70,7 +70,8 @@ class OsvEntry(msgspec.Struct, frozen=True):
 
     id: str
     modified: str = ""
-    withdrawn: str | None = None
+    taken_back: str | None = msgspec.field(default=None, name="withdrawn")
+    """When it was found not to be one."""
     aliases: tuple[str, ...] | None = None
     summary: str = ""
     affected: tuple[OsvAffected, ...] | None = None
@@ -121,7 +122,7 @@ def matches(entries: Iterable[OsvEntry], packages: Sequence[tuple[str, str, str]
 
 
 def _of_entry(entry: OsvEntry, running: dict[tuple[str, str], str]) -> Iterator[Match]:
-    if entry.withdrawn:
+    if entry.taken_back:
         return
     for affected in entry.affected or ():
         if affected.package is None:

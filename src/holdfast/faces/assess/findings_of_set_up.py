@@ -49,7 +49,7 @@ def _watchtower(inventory: Inventory, judge: Judge) -> Iterator[Finding]:
     if tower is not None and tower.lease_milliseconds > LEASE_MILLISECONDS_MAX:
         yield judge.found("lease-long", str(inventory.files.tower_file), milliseconds=tower.lease_milliseconds)
     if tower is not None and inventory.files.signer is not None:
-        for network in sorted(inventory.files.signer.networks.keys() - getattr(tower, "networks", {}).keys()):
+        for network in sorted(inventory.files.signer.networks.keys() - tower.networks.keys()):
             yield judge.found("watchtower-without-nodes", network)
     if inventory.tower is not None:
         for seen in inventory.tower.networks:
@@ -65,7 +65,7 @@ def nodes_by_zone(inventory: Inventory) -> dict[str, dict[str, set[str]]]:
     for settings in inventory.settings.networks.values():
         found[settings.network.id]["platform"] = {one.url for one in settings.nodes if one.url}
     for zone, networks in (("signer", inventory.files.signer), ("watchtower", inventory.files.tower)):
-        for name, access in getattr(networks, "networks", {}).items():
+        for name, access in (networks.networks if networks else {}).items():
             found[name][zone] = {one.url for one in access.nodes if one.url}
     return dict(found)
 
@@ -76,9 +76,9 @@ def _nodes(inventory: Inventory, judge: Judge) -> Iterator[Finding]:
         for zone, urls in zones.items():
             for url in urls:
                 asked[url].append(zone)
-        shared = {tuple(names) for names in asked.values() if len(names) > 1}
-        for names in sorted(shared):
-            yield judge.found("node-shared", network, zones=" and ".join(names))
+        shared = sorted({zone for names in asked.values() if len(names) > 1 for zone in names})
+        if shared:
+            yield judge.found("node-shared", network, zones=" and ".join(shared))
     for name, settings in inventory.settings.networks.items():
         if len(settings.nodes) == 1:
             yield judge.found("node-single", name)

@@ -21,7 +21,7 @@ KINDS = (
     ),
     Kind(
         "node-shared", MEDIUM, INFO,
-        "{zones} ask the same node of {subject}.",
+        "The zones {zones} share nodes of {subject}.",
         "A node that lies, lies to all of them: what one is to check of the other agrees by itself.",
         "Give each zone a node of its own: `nodes` in its settings.",
     ),
