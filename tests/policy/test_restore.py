@@ -6,10 +6,12 @@ from fixtures_policy import ADDRESS, NOW, OTHER, Books
 from fixtures_signer import COIN, ETHER, EVM, LTC, fresh_address, policy_text
 from holdfast.core import journal as j
 from holdfast.core.intents import Line
+from holdfast.core.journal import make_entry
 from holdfast.core.orders import CHECKS, STEPS, FloatKey, Restore, RotateFloat, Stage
 from holdfast.core.quorum import QuorumNotReached
 from holdfast.policy import admit
 from holdfast.policy.admit import RestoreNotDue
+from holdfast.policy.audit import EvidenceFalse, replay
 from holdfast.policy.decide import Allowed, Refused, decide
 from holdfast.policy.record import Record
 from holdfast.policy.rules import Rule
@@ -201,6 +203,30 @@ def test_a_payout_above_the_open_part_waits_and_is_not_lost(books: Books) -> Non
     books.now += SOAK
     take(books, books.restore(Stage.NORMAL, "*"))
     assert isinstance(decide(proposal, books.record, books.moment()), Allowed)
+
+
+def test_a_signature_beyond_the_allow_list_is_no_evidence(books: Books) -> None:
+    ids = [books.accept(books.proposal(books.payout(lines=(Line(to, ETHER),)))) for to in (ADDRESS, OTHER)]
+    seqs = [reserve(books, (one,)) for one in ids]
+    walk(books, Stage.ALLOWLISTED)
+    for seq, is_listed in zip(seqs, (True, False), strict=True):
+        entry = make_entry(books.record.head, j.Signed(seq, "0xabc", "00"), books.now * 1000)
+        with pytest.raises(EvidenceFalse) as raised:
+            replay(books.record, [entry.stored], books.house.quorum.fingerprint())
+        assert ("allow-list" in str(raised.value)) is not is_listed, "a listed one fails later, for its bytes"
+
+
+def reserve(books: Books, payouts: tuple[str, ...]) -> int:
+    facts = (EVM.id, EVM.coin.id, "payout", "0x" + "f1" * 20, payouts, "00", ())
+    body = j.Reserved(*facts, 0, ETHER, None, 0, fee_units=1, extra_fee_units=1, replaces=None, refill_seconds=0)
+    return books.add(body).seq
+
+
+def test_a_step_that_was_not_due_is_no_evidence(books: Books) -> None:
+    order = books.house.order(books.restore(Stage.NORMAL, "*"))
+    entry = make_entry(books.record.head, j.Ordered(order, books.now), books.now * 1000)
+    with pytest.raises(EvidenceFalse, match="RestoreNotDue"):
+        replay(books.record, [entry.stored], books.house.quorum.fingerprint())
 
 
 def test_the_same_entries_make_the_same_stages(books: Books) -> None:
