@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
+from httpx import HTTPError
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.money import format_units
@@ -17,6 +18,7 @@ from holdfast.drill.adversary import pester
 from holdfast.drill.attacker import Attacker
 from holdfast.drill.measure import DECIMALS, SYMBOLS, Losses
 from holdfast.drill.payers import paying
+from holdfast.drill.restoring import restore
 from holdfast.drill.scenario import Scenario, predicted
 from holdfast.drill.template import Template
 from holdfast.drill.world import CommandOf, Event, World, default_command, now_ms, opened
@@ -128,6 +130,7 @@ async def _attacked(one: Scenario, world: World, bound: dict[str, int]) -> Verdi
         both = {symbol: losses.merchants[symbol] + losses.company[symbol] for symbol in SYMBOLS}
         losses = Losses(both, dict.fromkeys(SYMBOLS, 0), losses.redirected, losses.stolen)
     world.event("drill", "losses are measured")
+    restored = await _restored(world)
     accepted = await payers.accepted()
     world.event("drill", f"{accepted} invoices were accepted")
     _judge(one, world, losses, bound)
@@ -137,9 +140,18 @@ async def _attacked(one: Scenario, world: World, bound: dict[str, int]) -> Verdi
         name=one.name, title=one.title, owns=tuple(zone.value for zone in one.owns), seed=world.seed,
         bound_key=one.bound.value, bound=bound, losses=losses,
         seconds_to_freeze=_seconds_to_freeze(world, losses, began), invoices_accepted_during=accepted,
-        invoices_refused_during=payers.refused, restored_seconds=None, notes=world.notes,
+        invoices_refused_during=payers.refused, restored_seconds=restored, notes=world.notes,
         failures=world.failures, events=world.events,
     )  # fmt: skip
+
+
+async def _restored(world: World) -> float | None:
+    """Everything back to normal, and how long that took from the freeze; a failure where it does not come back."""
+    try:
+        return await restore(world)
+    except (HoldfastError, HTTPError) as error:
+        world.failures.append(f"it was not restored: {error}")
+        return None
 
 
 def _judge(one: Scenario, world: World, losses: Losses, bound: Mapping[str, int]) -> None:

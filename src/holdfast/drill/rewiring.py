@@ -11,7 +11,8 @@ from holdfast.drill.places import Places, TrustZone
 from holdfast.drill.proxies import Link, NodeProxy
 from holdfast.drill.template import TOWER, Facts
 
-_FILES = {TrustZone.PLATFORM: "holdfast.toml", TrustZone.SIGNER: "signer.toml", TrustZone.WATCHTOWER: "tower.toml"}
+_FILES = {TrustZone.PLATFORM: "holdfast.toml", TrustZone.SIGNER: "signer.toml", TrustZone.WATCHTOWER: "tower.toml",
+          TrustZone.INCIDENT: "incident.toml"}  # fmt: skip
 
 
 def rewire(
@@ -20,6 +21,8 @@ def rewire(
     """Write it, file by file; whose file it is does not change."""
     for zone, name in _FILES.items():
         path = places.of(zone) / name
+        if not path.exists():
+            continue
         text = path.read_text(encoding="utf-8")
         for node, port in (("litecoin", facts.plan.litecoin_port), ("anvil", facts.plan.anvil_port)):
             text = re.sub(rf'"http://127\.0\.0\.1:{port}/?"', f'"http://127.0.0.1:{proxies[zone, node].port}"', text)

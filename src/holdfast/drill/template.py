@@ -48,7 +48,8 @@ DEPOSITED = {"rLTC": {"shop": 120, "mallory": 60}, "ETH": {"shop": 30, "mallory"
 """Whole coins: more than the float holds where a thief should find the float's limits first."""
 PAID = {"rLTC": "1.5", "ETH": "0.05", "USDT": "25"}
 """What the shop has paid out already, of each asset: genuine intents that an attacker can find."""
-DELAYS = {"loosening_seconds": 4, "key_change_seconds": 4, "recovery_seconds": 8, "ageing_seconds": 2}
+DELAYS = {"loosening_seconds": 4, "key_change_seconds": 4, "recovery_seconds": 8, "ageing_seconds": 2,
+          "restore_soak_seconds": 1}  # fmt: skip
 WITNESSES = ("platform", "signer", "watchtower")
 """Zones with a Litecoin node of their own."""
 

@@ -276,8 +276,10 @@ async def _wires(
     stack: AsyncExitStack, outside: Outside, witnesses: dict[str, RegtestNode], facts: Facts
 ) -> tuple[dict[tuple[TrustZone, str], NodeProxy], dict[str, Link]]:
     proxies = {}
-    for name, node in witnesses.items():
-        zone = TrustZone(name)
+    # The incident process has no node of its own here: it looks through the watchtower's, by a proxy of its own.
+    behind = {TrustZone(name): node for name, node in witnesses.items()}
+    behind[TrustZone.INCIDENT] = behind[TrustZone.WATCHTOWER]
+    for zone, node in behind.items():
         proxies[zone, "litecoin"] = NodeProxy(node.rpc_url, Credentials(cookie_file=node.cookie_file))
         proxies[zone, "anvil"] = NodeProxy(outside.evm.rpc_url, Credentials())
     links = {"signer-watchtower": Link(facts.port + TOWER), "signer-platform": Link(facts.port)}
