@@ -14,6 +14,7 @@ from pathlib import Path
 
 from holdfast.core.errors import HoldfastError
 from holdfast.drill import report
+from holdfast.drill.faults import fault
 from holdfast.drill.playing import Options, Verdict, play
 from holdfast.drill.scenario import Scenario, all_scenarios, scenario
 from holdfast.drill.template import FACTS_FILE, made, make
@@ -48,12 +49,15 @@ async def _run(chosen: Sequence[Scenario], options: argparse.Namespace, work: Pa
     say("drill: making the platform that every drill begins with")
     place = options.template or work / "template"
     template = made(place) if (place / FACTS_FILE).exists() else await make(place)
+    broken = fault(options.fault) if options.fault is not None else None
     verdicts: list[Verdict] = []
     for one in chosen:
         say(f"drill: {one.name}: {one.title}")
         try:
             tell = _tell if options.verbose else _silent
-            chosen_options = Options(out=options.out or work, seed=options.seed, keep=options.keep, tell=tell)
+            chosen_options = Options(
+                out=options.out or work, seed=options.seed, keep=options.keep, fault=broken, tell=tell
+            )
             verdict = await play(one, template, chosen_options)
         except HoldfastError as error:
             say(f"drill: {one.name}: nothing was shown: {error}")
@@ -93,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--fault")
     parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--template", type=Path)
     return parser

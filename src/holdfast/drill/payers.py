@@ -42,11 +42,13 @@ class Payers:
         return await self._count()
 
     async def _count(self) -> int:
-        found = 0
-        for one in self.paid:
-            with suppress(HoldfastError):
-                found += (await self.world.shop.invoice(one.id)).state in ACCEPTED
-        return found
+        return sum([await self.is_accepted(one) for one in self.paid])
+
+    async def is_accepted(self, invoice: Invoice) -> bool:
+        """Whether the platform has seen its payment; false where it does not answer."""
+        with suppress(HoldfastError):
+            return (await self.world.shop.invoice(invoice.id)).state in ACCEPTED
+        return False
 
     async def pay_one(self, symbol: str) -> None:
         """One invoice, made and paid."""

@@ -16,8 +16,9 @@ from holdfast.core.money import format_units
 from holdfast.drill import measure
 from holdfast.drill.adversary import pester
 from holdfast.drill.attacker import Attacker
+from holdfast.drill.faults import Fault, breaking
 from holdfast.drill.measure import DECIMALS, SYMBOLS, Losses
-from holdfast.drill.payers import paying
+from holdfast.drill.payers import Payers, paying
 from holdfast.drill.restoring import restore
 from holdfast.drill.scenario import Scenario, predicted
 from holdfast.drill.template import Template
@@ -37,6 +38,7 @@ class Options:
     keep: bool = False
     """Keep each world's directory, with its logs."""
     command_of: CommandOf = default_command
+    fault: Fault | None = None
     tell: Callable[[Event], None] = lambda _: None
     """Hears every line of the timeline as it is written."""
 
@@ -98,26 +100,32 @@ async def play(one: Scenario, template: Template, options: Options) -> Verdict:
     """
     started, root = now_ms(), options.out / one.name
     shutil.rmtree(root, ignore_errors=True)
-    async with opened(template, root, seed=options.seed, command_of=options.command_of) as world:
+    disk = options.fault.disk if options.fault is not None else None
+    async with opened(
+        template, root, seed=options.seed, command_of=options.command_of, full_disk=disk
+    ) as world:  # fmt: skip
         world.tell = options.tell
         bound = await predicted(world, one.bound)
         _write_bound(options.out / f"{one.name}.bound.json", one, bound)
         world.event("drill", f"the bound is written down: {one.bound}, {_fiat(bound)} {FIAT}")
-        verdict = await _attacked(one, world, bound)
+        verdict = await _attacked(one, world, bound, options.fault)
     if not options.keep:
         await asyncio.to_thread(shutil.rmtree, root, ignore_errors=True)
     return replace(verdict, seconds=round((now_ms() - started) / 1000, 1))
 
 
-async def _attacked(one: Scenario, world: World, bound: dict[str, int]) -> Verdict:
+async def _attacked(one: Scenario, world: World, bound: dict[str, int], fault: Fault | None) -> Verdict:
     async with world.blocks:  # no block in between, and nobody has paid yet
         before = await measure.stand(world.outside, world.purses)
     async with paying(world) as payers:
         attacker = Attacker(world, one.owns)
         began = now_ms()
         try:
-            await one.play(world, attacker)
-            await pester(world, attacker, ADVERSARY_SECONDS)
+            async with breaking(world, fault):
+                await one.play(world, attacker)
+                await pester(world, attacker, ADVERSARY_SECONDS)
+            if fault is not None:
+                await _goes_on(world, payers)
         except HoldfastError as error:
             world.failures.append(f"the drill did not go to its end: {error}")
         world.event("drill", "the attack is over")
@@ -143,6 +151,16 @@ async def _attacked(one: Scenario, world: World, bound: dict[str, int]) -> Verdi
         invoices_refused_during=payers.refused, restored_seconds=restored, notes=world.notes,
         failures=world.failures, events=world.events,
     )  # fmt: skip
+
+
+async def _goes_on(world: World, payers: Payers) -> None:
+    """After a fault: an invoice made now is paid and accepted. Fails the drill otherwise."""
+    paid = len(payers.paid)
+
+    async def is_one_more() -> bool:
+        return len(payers.paid) > paid and await payers.is_accepted(payers.paid[-1])
+
+    await world.until(is_one_more, "an invoice that was made after the fault was mended is accepted")
 
 
 async def _restored(world: World) -> float | None:

@@ -31,6 +31,7 @@ from holdfast.core.money import parse_units
 from holdfast.core.networks import BitcoinNetwork, known_network
 from holdfast.core.tower_status import StopShown, TowerStatus
 from holdfast.drill.chain import Outside
+from holdfast.drill.faults import small_disk
 from holdfast.drill.measure import DECIMALS, SYMBOLS, Flows, Purses
 from holdfast.drill.places import Places, TrustZone, as_zone, not_run, trust_zone
 from holdfast.drill.processes import ZoneProcess
@@ -221,16 +222,22 @@ def default_command(name: ZoneName, config: Path) -> Sequence[str]:
 
 @asynccontextmanager
 async def opened(
-    template: Template, root: Path, *, seed: int, command_of: CommandOf = default_command
+    template: Template,
+    root: Path,
+    *,
+    seed: int,
+    command_of: CommandOf = default_command,
+    full_disk: TrustZone | None = None,
 ) -> AsyncIterator[World]:
     """A running copy of the template's platform; everything of it is gone when the context ends.
 
-    Raises `DrillStuck`, `NodeBinaryMissing`, `LocalNodeFailed`.
+    `full_disk`: whose directory lies on a small disk. Raises `DrillStuck`, `NodeBinaryMissing`, `LocalNodeFailed`.
     """
     began = [Event(now_ms(), "drill", "the platform is copied")]
     places = await asyncio.to_thread(template.copy, root)
     facts = template.facts
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(small_disk(places, full_disk))
         outside, witnesses = await _nodes(stack, places, facts)
         began.append(Event(now_ms(), "drill", "nodes answer; zones are started"))
         proxies, links = await _wires(stack, outside, witnesses, facts)

@@ -26,6 +26,13 @@ def drill(  # noqa: PLR0913  one option of the command line each
         Path | None, typer.Option(metavar="DIR", help="Keep the bounds there, each written before its attack.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep each platform too, with its logs (needs --out).")] = False,
+    fault: Annotated[
+        str | None,
+        typer.Option(
+            help="Break this in the middle: kill:PROCESS, dark:ZONE (its nodes), full:ZONE (its disk), "
+            "cut:signer-watchtower, cut:signer-platform."
+        ),
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell the timeline as it happens.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -40,7 +47,7 @@ def drill(  # noqa: PLR0913  one option of the command line each
     flags = {"--all": every, "--quick": quick, "--list": listed, "--keep": keep, "--json": as_json,
              "--verbose": verbose}  # fmt: skip
     words += [name for name, is_wanted in flags.items() if is_wanted]
-    for name, value in (("--html", html), ("--seed", seed), ("--out", out)):
+    for name, value in (("--html", html), ("--seed", seed), ("--out", out), ("--fault", fault)):
         words += [name, str(value)] if value is not None else []
     # Drills stand above the faces, so no module of theirs is loaded here: they become this process.
     os.execv(sys.executable, (sys.executable, "-m", "holdfast.drill.main", *words))  # noqa: S606  our own module
