@@ -163,6 +163,7 @@ async def test_a_node_that_fell_behind_takes_nothing_back(own: Scene) -> None:
         own.order([(fresh_address(LTC), LTC_COIN)])
         await signer.round()
         assert LTC.id not in signer.rates, "nothing is signed on a network that cannot be judged"
+        assert held(signer) == (4 * LTC_COIN, 4 * LTC_COIN)
         await own.litecoin.reconsider(tip)
         await signer.round()
         assert held(signer) == (4 * LTC_COIN, 4 * LTC_COIN)
