@@ -43,7 +43,7 @@ class Places:
             case Ordered(order=signed):
                 order = read_order(signed.document.encode())
                 floats = order.floats if isinstance(order, Genesis) else ()
-                self._floats((order.float,) if isinstance(order, RotateFloat) else floats)
+                self.floats((order.float,) if isinstance(order, RotateFloat) else floats)
             case CertificateTaken(document=document):
                 self._vaults(document)
             case Deposit() as deposit if deposit.network == self.network.id:
@@ -69,7 +69,8 @@ class Places:
                 self._change.setdefault(grant.vault.descriptor, [])
         self.reach()
 
-    def _floats(self, keys: Iterable[FloatKey]) -> None:
+    def floats(self, keys: Iterable[FloatKey]) -> None:
+        """Watch these floats; those of the same network before them are old ones now."""
         for key in keys:
             if key.network != self.network.id:
                 continue
