@@ -28,7 +28,7 @@ from holdfast.drill.waiting import until
 from holdfast.drill.world import World, now_ms
 from holdfast.faces.cli.local_setup import ANVIL_KEY
 from holdfast.runtime.secret_files import read_secret
-from holdfast.vault import documents, drafts, keystore, orders, settling
+from holdfast.vault import documents, drafts, keystore, orders, safe, settling
 from holdfast.vault.checking import CheckingNetwork, CheckingNode, CheckingSettings, load, open_bench
 from holdfast.vault.checks import Check
 from holdfast.vault.evidence import read_export
@@ -172,3 +172,12 @@ async def sign_and_send(
     await LocalRpc(node.rpc_url, "drill", Credentials(cookie_file=node.cookie_file)).call(
         str, "sendrawtransaction", done.data.hex()
     )
+
+
+def settled(world: World, symbol: str, draft: drafts.AnyDraft) -> None:
+    """Count a settlement that the officers have rightly signed: it is no loss. Only for what nobody has changed."""
+    if isinstance(draft, safe.SafeDraft):
+        world.flows.settled[symbol] += draft.payment.units
+        return
+    world.flows.settled[symbol] += sum(one.units for one in draft.spend.outputs if one.place is None)
+    world.flows.from_vault[symbol] += draft.spend.fee_units
