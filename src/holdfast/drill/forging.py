@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import secrets
+import socket
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from holdfast.core.intents import Line, Payout, intent_id, read_intent
+from holdfast.core.quorum import tagged
 
 FRESH_SECONDS = 3_600
 
@@ -25,7 +28,7 @@ async def put_payout(
     assert isinstance(content, Payout)  # noqa: S101  nothing else is put here
     row = {
         "id": f"pay_{secrets.token_hex(13)}", "key": intent, "intent_id": intent, "merchant_id": content.merchant,
-        "reference": f"{content.reference} {secrets.token_hex(4)}", "number": secrets.randbits(60),
+        "reference": f"{content.reference} {secrets.token_hex(4)}", "number": -secrets.randbits(60),
         "network": content.network, "asset": content.asset, "lines_units": content.lines_units,
         "fee_units": content.fee_units, "document": document, "signature": signature, "state": "reserved",
         "approvals": list(approvals), "not_before": _time(content.not_before),
@@ -66,6 +69,45 @@ async def put_hint(database: Any, kind: str, network: str, height: int, **facts:
     await put_row(database, "signer_hints", row)
 
 
+async def journaled(database: Any, kind: str) -> list[dict[str, Any]]:
+    """Bodies of a kind in the platform's copy of the signer's journal: documents with their genuine signatures."""
+    cursor = await database.execute(
+        "SELECT document::jsonb -> 'body' FROM payments.journal WHERE kind = %s ORDER BY seq", [kind]
+    )
+    return [body for (body,) in await cursor.fetchall()]
+
+
+def signature_sets(
+    key: Ed25519PrivateKey, tag: bytes, document: str, genuine: Sequence[Mapping[str, str]]
+) -> list[list[dict[str, str]]]:
+    """Every way to sign a document for people whose keys one does not have."""
+    own, public = key.sign(tagged(tag, document.encode())).hex(), key.public_key().public_bytes_raw().hex()
+    names = [one["officer"] for one in genuine]
+    return [
+        [dict(one) for one in genuine],  # theirs, made for another document
+        [{"officer": name, "signature": own} for name in names],  # his own, in their names
+        [{"officer": public, "signature": own}] * 3,
+        [dict(genuine[0])] * 3 if genuine else [],
+        [{"officer": name, "signature": "00" * 64} for name in names],
+        [],
+    ]
+
+
+def told(port: int, line: Mapping[str, object]) -> str:
+    """What the watchtower answers to a line; empty: nothing."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+            connection.sendall(json.dumps(line).encode() + b"\n")
+            return connection.makefile("rb").readline(65_536).decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def text_of(document: object) -> str:
+    """JSON as signed documents have it."""
+    return json.dumps(document, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+
+
 def payout_of(merchant: str, asset: str, to: Mapping[str, int], *, number: int, fee_units: int = 0) -> Payout:
     """A payout that begins now, for a key to sign. `to`: units by destination."""
     now = int(datetime.now(UTC).timestamp())  # noqa: TID251  the attacker's own machine
@@ -74,11 +116,6 @@ def payout_of(merchant: str, asset: str, to: Mapping[str, int], *, number: int, 
         merchant=merchant, network=asset.partition("/")[0], asset=asset, lines=lines, fee_units=fee_units,
         number=number, not_before=now - 60, expires_at=now + FRESH_SECONDS, reference=f"order {number}",
     )  # fmt: skip
-
-
-def file_of(directory: Path, name: str) -> str:
-    """A file of the zone that he owns."""
-    return (directory / name).read_text(encoding="utf-8")
 
 
 def _time(seconds: int) -> str:

@@ -51,13 +51,13 @@ async def play(world: World, attacker: Attacker) -> None:
     async def are_paid() -> bool:
         return [(await world.decisions(genuine)).get(one) for one in genuine] == ["accepted"] * len(genuine)
 
-    await world.until(are_paid, "what is really his is accepted", seconds=15)
+    await world.until(are_paid, "what is really his is accepted")
     phantom = await attacker.run(order, signed=signed["phantom"])
 
     async def are_decided() -> bool:
         return len(await world.decisions(phantom)) == len(phantom)
 
-    await world.until(are_decided, "the signer has decided about every payout of phantom credit", seconds=15)
+    await world.until(are_decided, "the signer has decided about every payout of phantom credit")
     said = Counter((await world.decisions(phantom)).values())
     world.note(f"what the signer said: {', '.join(f'{count} {rule}' for rule, count in said.items())}")
     world.require(set(said) == {"entitlement-short"}, "no payout of phantom credit is covered")
