@@ -123,6 +123,8 @@ class Link:
     is_cut: bool = False
     heard: list[bytes] | None = None
     """Lines that the dialling side has said, since somebody listens."""
+    bend: Callable[[bytes], bytes] | None = None
+    """What somebody in between makes of what passes, in both directions."""
     _server: asyncio.Server | None = None
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
     _passing: set[asyncio.Task[object]] = field(default_factory=set)
@@ -170,7 +172,7 @@ class Link:
             return
         self._open |= {writer, back}
         try:
-            await asyncio.gather(self._hear(reader, back), _pump(there, writer))
+            await asyncio.gather(self._hear(reader, back), self._carry(there, writer))
         except OSError:
             pass  # one of the two sides is gone, and so is the other now
         finally:
@@ -179,10 +181,10 @@ class Link:
                 one.transport.abort()
 
     async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """As `_pump`, keeping what was said."""
+        """As `_carry`, keeping what was said."""
         rest = b""
         while chunk := await reader.read(CHUNK_BYTES):
-            writer.write(chunk)
+            writer.write(chunk if self.bend is None else self.bend(chunk))
             await writer.drain()
             if self.heard is not None:
                 *lines, rest = (rest + chunk).split(b"\n")
@@ -190,10 +192,10 @@ class Link:
         if writer.can_write_eof():
             writer.write_eof()
 
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while chunk := await reader.read(CHUNK_BYTES):
-        writer.write(chunk)
-        await writer.drain()
-    if writer.can_write_eof():
-        writer.write_eof()
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """What the other side says."""
+        while chunk := await reader.read(CHUNK_BYTES):
+            writer.write(chunk if self.bend is None else self.bend(chunk))
+            await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
