@@ -38,10 +38,59 @@ def without_eyes() -> None:
     vars(loop)["watch_float"] = blind
 
 
+def without_entitlements() -> None:
+    """Everybody is good for everything."""
+    from holdfast.policy import record
+
+    class Boundless(dict[tuple[str, str], int]):
+        def get(self, _key: Any, _default: Any = 0) -> Any:
+            return 10**60
+
+    made = record.Record.__init__
+
+    def boundless(self: record.Record, *args: Any, **named: Any) -> None:
+        made(self, *args, **named)
+        self.entitlements = Boundless()
+
+    setattr(record.Record, "__init__", boundless)  # noqa: B010  mypy forbids it otherwise
+
+
+def without_quorum_under_certificates() -> None:
+    """A certificate counts whoever signed it."""
+    from holdfast.core.certificates import CERTIFICATE_TAG
+    from holdfast.policy import admit
+
+    checked = vars(admit)["require_quorum"]
+
+    def lenient(tag: bytes, *rest: Any) -> Any:
+        return None if tag == CERTIFICATE_TAG else checked(tag, *rest)
+
+    vars(admit)["require_quorum"] = lenient
+
+
+def without_merchants_limit() -> None:
+    """Only the asset's limit and those of destinations are left."""
+    from holdfast.policy import decide
+
+    rules = vars(decide)["_CLASS_RULES"]
+    vars(decide)["_CLASS_RULES"] = {kind: rule for kind, rule in rules.items() if kind != "merchant"}
+
+
+def without_fee_budget() -> None:
+    """Fees cost what they cost."""
+    from holdfast.signer import building
+
+    vars(building)["refuse_fee"] = lambda *_: None
+
+
 GUARDS: dict[str, Callable[[], None]] = {
     "merchants-signature": without_merchants_signature,
     "memory-of-payouts": without_memory_of_payouts,
     "eyes": without_eyes,
+    "entitlements": without_entitlements,
+    "quorum-under-certificates": without_quorum_under_certificates,
+    "merchants-limit": without_merchants_limit,
+    "fee-budget": without_fee_budget,
 }
 
 

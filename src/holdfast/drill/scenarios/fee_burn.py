@@ -96,7 +96,7 @@ async def _decided(world: World, ordered: list[str]) -> None:
     async def are_decided() -> bool:
         return len(await world.decisions(ordered)) == len(ordered)
 
-    await world.until(are_decided, "the signer has looked at every order", seconds=60)
+    await world.until(are_decided, "the signer has looked at every order", seconds=120)
 
 
 async def _hasten(world: World) -> None:
@@ -128,8 +128,8 @@ async def sign(hand: Hand) -> object:
     made: list[SignedIntent] = []
     for asset, symbol in sorted(hand.facts["symbols"].items()):
         to = hand.facts["own"][symbol]
-        for place in range(PAYOUTS[symbol]):
-            one = forging.payout_of(hand.text("merchant"), asset, {to: 1}, number=3 * 10**6 + place + len(made))
+        for _ in range(PAYOUTS[symbol]):
+            one = forging.payout_of(hand.text("merchant"), asset, {to: 1}, number=3 * 10**6 + len(made))
             made.append(key.sign(replace(one, lines=(Line(to, CRUMB[symbol]),) * LINES[symbol])))
     # Both networks in each half.
     made = made[::2] + made[1::2]
