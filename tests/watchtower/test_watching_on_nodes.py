@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fixtures_guard import guarded, steal_bitcoin, steal_evm, tower_settings
 from fixtures_signer import COIN, ETHER, EVM, LTC, MinedHint, Scene, fresh_address, policy_text
 from holdfast.chains.localnet import AnvilNode, RegtestNode
 from holdfast.signer.loop import Signer
+from holdfast.signer.tower import LeaseNotGranted
 from holdfast.watchtower.settings import NetworkAccess, NodeAccess
 
 pytestmark = [pytest.mark.node, pytest.mark.asyncio(loop_scope="session")]
@@ -162,3 +164,20 @@ async def test_a_network_that_the_settings_do_not_name_is_never_leased(scene: Sc
         assert set(watched.status.frozen) == {LTC.id, EVM.id}
         assert payout not in signer.record.payouts
         assert signer.record.transactions == {}
+
+
+async def test_a_journal_with_a_forged_deposit_stops_everything_and_is_not_kept(scene: Scene) -> None:
+    await ready(scene)
+    async with guarded(scene) as watched, scene.signing() as signer:
+        await signer.round()
+        held = watched.status.seq
+        real = next(iter(signer.record.deposits.values()))
+        forged = msgspec.structs.replace(real, key="ab" * 32 + ":0", tariff_units=0)
+        signer.journal.add(forged, scene.clocks.wall_ms())
+        signer.journal.commit()
+        with pytest.raises(LeaseNotGranted, match="journal-false"):
+            await signer.tower.ask(signer.journal)
+        status = watched.status
+        assert [stop.scope for stop in status.stops] == ["*"]
+        assert "journal-false" in status.stops[0].reason
+        assert status.seq == held
