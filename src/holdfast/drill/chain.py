@@ -189,3 +189,9 @@ class _Pooled(msgspec.Struct):
 class _Pool(msgspec.Struct):
     pending: dict[str, dict[str, _Pooled]]
     queued: dict[str, dict[str, _Pooled]]
+
+
+class BlockHash(msgspec.Struct):
+    """A block of an EVM network, as far as its name."""
+
+    hash: str

@@ -121,7 +121,7 @@ def _answer(line: bytes, key: Ed25519PrivateKey, number: int) -> tuple[str, byte
         asked = msgspec.json.decode(line, type=dict[str, Any])
         ask = msgspec.convert(asked["ask"], Ask)
     except (msgspec.DecodeError, msgspec.ValidationError, KeyError):
-        return "no lease asked", b"{}"
+        return "no lease was asked for", b"{}"
     true = Lease(ask.nonce, ask.seq, ask.head, "", "", (), 3_000, _now())
     name, change = LIES[number % len(LIES)]
     told = change(true)
