@@ -63,9 +63,7 @@ async def play(world: World, _attacker: Attacker) -> None:
     await world.settle()
     world.note(f"a payout that he ordered after it: {asked}")
     got = await world.outside.balance("rLTC", [world.thief["rLTC"]])
-    world.note(
-        f"he has {format_units(got, 8)} rLTC, of which {format_units(before, 8)} were his: the rest is the company's loss"
-    )
+    world.note(f"he has {format_units(got, 8)} rLTC, of which {format_units(before, 8)} were his")
     shop = {one.symbol: int(one.available_units) for one in (await world.shop.balances()).items}
     world.require(shop["rLTC"] > 0, "the other merchant's balance stands")
 
