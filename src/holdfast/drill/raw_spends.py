@@ -67,7 +67,7 @@ class Purse:
         price = 2 * int(await call(self.evm_url, "eth_gasPrice"), 16) + TIP_WEI
         gas = GAS if data else PLAIN_GAS
         if value < 0:
-            value = int(await call(self.evm_url, "eth_getBalance", owner, "latest"), 16) - gas * price
+            value = int(await call(self.evm_url, "eth_getBalance", owner, "pending"), 16) - 2 * gas * price
         made = Transaction(31_337, nonce, Fees(price, TIP_WEI), gas, to, max(0, value), data)
         compact = self.keys.sign(name, digest(made))
         r, s = int.from_bytes(compact[:32], "big"), int.from_bytes(compact[32:], "big")

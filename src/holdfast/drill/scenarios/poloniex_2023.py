@@ -37,10 +37,11 @@ async def play(world: World, attacker: Attacker) -> None:
 
     await world.until(are_frozen, "payouts are frozen on both networks", seconds=20)
     ordered = await world.order(world.shop, "rLTC", "0.3")
-    await world.settle()
-    for symbol in SYMBOLS:
-        got = await world.outside.balance(symbol, [world.thief[symbol]])
-        world.require(got > 0, f"the theft of {symbol} is real")
+
+    async def is_stolen() -> bool:
+        return all([await world.outside.balance(symbol, [world.thief[symbol]]) for symbol in SYMBOLS])
+
+    await world.until(is_stolen, "the theft of every asset is real", seconds=20)
     machine = officers.CheckingMachine(world.places, world.outside)
     entries = await officers.evidence(world)
     for symbol, asset in world.facts.assets.items():
