@@ -61,7 +61,8 @@ def test_no_line_can_be_edited_lost_put_in_or_moved(data: st.DataObject) -> None
     place = data.draw(st.integers(0, len(lines) - 2))
     how = data.draw(st.sampled_from(["edit", "drop", "double", "swap"]))
     if how == "edit":
-        lines[place] = msgspec.structs.replace(lines[place], document=lines[place].document.replace("n", "m"))
+        edited = lines[place].document.replace("theft", "gift").replace("note", "nope")
+        lines[place] = msgspec.structs.replace(lines[place], document=edited)
     elif how == "drop":
         del lines[place]
     elif how == "double":

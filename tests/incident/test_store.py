@@ -70,6 +70,14 @@ def test_a_full_disk_leaves_the_timeline_as_it_was(store: Store) -> None:
     assert store.append(incident.id, Noted("ada", "y")).lines[:1] == incident.lines
 
 
+def test_of_lines_that_belong_together_a_full_disk_leaves_none(store: Store) -> None:
+    incident = store.open("a theft")
+    size = (store.path(incident.id) / "timeline.jsonl").stat().st_size
+    with disk_full_after(size + 1_000), pytest.raises(IncidentStoreFailed):
+        store.append(incident.id, Noted("ada", "short"), Noted("ada", "x" * 2_000))
+    assert store.read(incident.id) == incident
+
+
 def test_a_full_disk_leaves_no_half_incident(store: Store) -> None:
     with disk_full_after(100), pytest.raises(IncidentStoreFailed):
         store.open("a theft")
