@@ -8,7 +8,7 @@ help: ## List the targets
 setup: ## Install what is missing: uv, the Python environment, anvil, litecoind, Chromium
 	@scripts/setup
 
-demo: setup ## Take real payments on real nodes, from invoice to signed webhook
+demo: setup ## Take real payments on real nodes, and be attacked as CoinsPaid was
 	@$(PY)/holdfast demo
 
 check: setup ## Everything a reviewer would say: format, lint, types, imports, spelling
@@ -21,10 +21,13 @@ test: setup ## Check, then run every test
 torture: setup ## kill -9 a thousand times between any two steps of paying out, from a fresh seed
 	@HOLDFAST_KILLS=1000 HOLDFAST_SEED=$${HOLDFAST_SEED:-$$(date +%s)} $(PY)/pytest -s tests/system/test_money_out_killed.py
 
+drills: setup ## Play every attack against a whole platform, and measure what it costs
+	@$(PY)/holdfast drill --all
+
 bench: setup ## Print the figures of the speed page
 	@$(PY)/holdfast bench
 
 lock: ## Resolve the versions anew and write the hash-pinned lock files
 	@scripts/lock
 
-.PHONY: help setup demo check test torture bench lock
+.PHONY: help setup demo check test torture drills bench lock

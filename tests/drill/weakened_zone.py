@@ -31,11 +31,13 @@ def without_memory_of_payouts() -> None:
 def without_eyes() -> None:
     """Nobody looks at what leaves the float."""
     from holdfast.signer import loop
+    from holdfast.watchtower.watch import Watch
 
     async def blind(*_: Any) -> None:
         return None
 
     vars(loop)["watch_float"] = blind
+    Watch._stop = lambda *_: None  # type: ignore[method-assign]  that is what is taken away
 
 
 def without_entitlements() -> None:
