@@ -8,6 +8,7 @@ import pytest
 from fixtures_guard import guarded, steal_bitcoin, steal_evm, tower_settings
 from fixtures_signer import COIN, ETHER, EVM, LTC, MinedHint, Scene, fresh_address, policy_text
 from holdfast.chains.localnet import AnvilNode, RegtestNode
+from holdfast.core.journal import Funding
 from holdfast.signer.loop import Signer
 from holdfast.signer.tower import LeaseNotGranted
 from holdfast.watchtower.settings import NetworkAccess, NodeAccess
@@ -181,3 +182,26 @@ async def test_a_journal_with_a_forged_deposit_stops_everything_and_is_not_kept(
         assert [stop.scope for stop in status.stops] == ["*"]
         assert "journal-false" in status.stops[0].reason
         assert status.seq == held
+
+
+async def test_a_funding_that_its_block_does_not_have_stops_its_network(scene: Scene) -> None:
+    await ready(scene)
+    async with guarded(scene) as watched, scene.signing() as signer:
+        await signer.round()
+        height = await scene.litecoin.height()
+        facts = (LTC.id, "ab" * 32 + ":0", scene.ltc_float, LTC.coin.id, 900 * COIN)
+        invented = Funding(*facts, height=height, hash=await scene.litecoin.block_hash(height))
+        signer.journal.add(invented, scene.clocks.wall_ms())
+        signer.journal.commit()
+        await signer.tower.ask(signer.journal)
+        status = await watched.until(lambda now: bool(now.stops))
+        assert [(stop.scope, stop.by) for stop in status.stops] == [(LTC.id, "watchtower")]
+        assert "is not in its block" in status.stops[0].reason
+
+
+async def test_silence_of_the_signer_is_told(scene: Scene) -> None:
+    await ready(scene)
+    async with guarded(scene, silence_seconds=5) as watched, scene.signing() as signer:
+        await signer.round()
+        await watched.until(lambda now: [alarm.kind for alarm in now.alarms] == ["silence"])
+        assert watched.status.stops == ()

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import deque
 from contextlib import suppress
 
 import msgspec
 
 from holdfast.chains.outgoing import Sources
 from holdfast.core.errors import HoldfastError
+from holdfast.core.journal import Entry
 from holdfast.core.leases import ENTRIES_MAX
 from holdfast.core.networks import network_by_id
+from holdfast.core.orders import EVERYTHING
+from holdfast.core.tower_status import Alarm
 from holdfast.watchtower.answers import Tower
 from holdfast.watchtower.fold import Fold
-from holdfast.watchtower.nodes import open_lookouts, tokens
+from holdfast.watchtower.habits import Habits
+from holdfast.watchtower.nodes import open_lookouts, open_readers, tokens
 from holdfast.watchtower.settings import TowerSettings
+from holdfast.watchtower.verifying import Verifier
 from holdfast.watchtower.watch import Log, Watch
 
 BLOCKS_AGAIN = 10
@@ -28,6 +34,8 @@ class Kept(msgspec.Struct, frozen=True):
 
     heights: dict[str, int] = {}
     """By network: up to which block it was looked through."""
+    verified: dict[str, int] = {}
+    """By network: entries up to here were found on its chain."""
 
 
 class Guard:
@@ -37,6 +45,8 @@ class Guard:
         """Opens the nodes and reads the tower's own journal. Raises `NetworkUnknown`, `NodeUrlMalformed`."""
         self.fold = fold
         self._tower, self._log = tower, log
+        self._silence_ms = settings.silence_seconds * 1_000
+        self._habits, self._news = Habits(), deque[Entry]()
         self._path = settings.data_file.with_name(f"{settings.data_file.name}.places")
         self.watches = [
             Watch(
@@ -46,8 +56,17 @@ class Guard:
             for name, access in settings.networks.items()
         ]  # fmt: skip
 
+        kept = self._kept()
+        self.verifiers = [
+            Verifier(
+                network := network_by_id(name), *open_readers(network, access), tokens(network, access), tower, fold,
+                lock, log, after=kept.verified.get(name, 0),
+            )
+            for name, access in settings.networks.items()
+        ]  # fmt: skip
         while entries := tower.store.entries(fold.record.head.seq, ENTRIES_MAX):
             fold.restore(entries)
+        fold.listeners.append(self._news)  # what is held already is no news
 
     async def run(self) -> None:
         """Look until cancelled. Raises what no look survives: the store's errors."""
@@ -55,7 +74,13 @@ class Guard:
         for watch in self.watches:
             height = kept.heights.get(watch.network.id, self.fold.lowest.get(watch.network.id))
             watch.begin(None if height is None else max(0, height - BLOCKS_AGAIN))
-        tasks = [asyncio.ensure_future(each) for each in (*(watch.run() for watch in self.watches), self._keep())]
+        jobs = [
+            *(one.run() for one in self.watches),
+            *(one.run() for one in self.verifiers),
+            self._keep(),
+            self._mind(),
+        ]
+        tasks = [asyncio.ensure_future(job) for job in jobs]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -65,9 +90,29 @@ class Guard:
 
     async def close(self) -> None:
         """Close the nodes' connections."""
-        for watch in self.watches:
+        for closing in (*(one.close() for one in self.watches), *(one.close() for one in self.verifiers)):
             with suppress(HoldfastError):
-                await watch.close()
+                await closing
+
+    async def _mind(self) -> None:
+        """Tell what is unusual, and that nobody asks for a lease any more."""
+        quiet_since = self._tower.now_ms()
+        while True:
+            await asyncio.sleep(1)
+            now_ms = self._tower.now_ms()
+            alarms = [each for entry in self._drained() for each in self._habits.take(entry, self.fold.record, now_ms)]
+            last_ms = max(self._tower.eyes.lease_ms, quiet_since)
+            if self._silence_ms and now_ms - last_ms > self._silence_ms and self.fold.record.head.seq:
+                alarms.append(Alarm(now_ms, "silence", EVERYTHING, f"no lease was granted since {last_ms} ms"))
+            for alarm in alarms:
+                if self._tower.eyes.alarm(alarm):
+                    self._log("alarm", level="warning", **msgspec.structs.asdict(alarm))
+
+    def _drained(self) -> list[Entry]:
+        entries = []
+        while self._news:
+            entries.append(self._news.popleft())
+        return entries
 
     def _kept(self) -> Kept:
         try:
@@ -79,7 +124,8 @@ class Guard:
         while True:
             await asyncio.sleep(_KEPT_SECONDS)
             heights = {str(watch.network.id): watch.height for watch in self.watches if watch.height >= 0}
-            text = msgspec.json.encode(Kept(heights))
+            verified = {str(one.network.id): one.verified for one in self.verifiers}
+            text = msgspec.json.encode(Kept(heights, verified))
             new = self._path.with_suffix(".new")
             try:
                 new.write_bytes(text)

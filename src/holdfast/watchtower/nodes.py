@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from holdfast.chains.bitcoin import BitcoinAccess
+from holdfast.chains.agreement import AgreeingNodes
+from holdfast.chains.bitcoin import BitcoinAccess, BitcoinNode
 from holdfast.chains.bitcoin_outgoing import BitcoinLookout
+from holdfast.chains.evm import EvmNode
 from holdfast.chains.evm_outgoing import EvmLookout
-from holdfast.chains.outflow_agreement import Access
+from holdfast.chains.outflow_agreement import Access, AgreeingOutflows, open_outflow
 from holdfast.chains.outgoing import Lookout, Trail
+from holdfast.chains.port import Node
 from holdfast.chains.rpc import Credentials
 from holdfast.core.evm import address_bytes
 from holdfast.core.money import Asset
@@ -31,6 +34,12 @@ def open_lookouts(network: Network, access: NetworkAccess) -> tuple[Lookout, ...
     return tuple(_open_one(network, one) for one in accesses(network, access))
 
 
+def open_readers(network: Network, access: NetworkAccess) -> tuple[AgreeingNodes, AgreeingOutflows]:
+    """All nodes as one, for what must be the same on all. Raises `NodeUrlMalformed`."""
+    found = accesses(network, access)
+    return AgreeingNodes([_open_reader(network, one) for one in found]), open_outflow(network, found)
+
+
 def tokens(network: Network, access: NetworkAccess) -> dict[str, Asset]:
     """The listed token contracts, lower case, and their assets. Raises what `core.evm` names."""
     if not isinstance(network, EvmNetwork):
@@ -49,6 +58,14 @@ def _open_one(network: Network, access: Access) -> Lookout:
             return EvmLookout(access.url, network, Trail(), name=access.name, credentials=files)
         case never:
             assert_never(never)
+
+
+def _open_reader(network: Network, access: Access) -> Node:
+    files = access.credentials
+    if isinstance(network, BitcoinNetwork):
+        where = BitcoinAccess(access.url, files.cookie_file, files.user, files.password_file, access.name)
+        return BitcoinNode(where, network)
+    return EvmNode(access.url, network, name=access.name, credentials=files)
 
 
 def _url(node: NodeAccess) -> str:
