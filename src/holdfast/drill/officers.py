@@ -16,11 +16,14 @@ from functools import cache
 
 import httpx
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from holdfast.core.certificates import CERTIFICATE_TAG
 from holdfast.core.journal import StoredEntry
 from holdfast.core.money import Asset
 from holdfast.core.networks import known_network
 from holdfast.core.orders import Order, SignedOrder
+from holdfast.core.quorum import Signature, tagged
 from holdfast.drill.chain import Outside
 from holdfast.drill.places import Places, TrustZone
 from holdfast.drill.template import TOWER
@@ -63,6 +66,14 @@ def signed(places: Places, document: str, by: Sequence[int] = QUORUM) -> SignedO
     for number in by:
         paper = documents.sign(paper, secret_of(places, number).signing)
     return paper
+
+
+def certified(places: Places, document: str, by: Sequence[int] = QUORUM) -> SignedOrder:
+    """A merchant's certificate with the signatures of these officers."""
+    message = tagged(CERTIFICATE_TAG, document.encode())
+    keys = [Ed25519PrivateKey.from_private_bytes(secret_of(places, number).signing) for number in by]
+    made = [Signature(one.public_key().public_bytes_raw().hex(), one.sign(message).hex()) for one in keys]
+    return SignedOrder(document, tuple(made))
 
 
 async def order(world: World, wanted: Order, by: Sequence[int] = QUORUM) -> None:
