@@ -5,8 +5,9 @@ None of the code that moves money, or that watches it, is used here.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -102,6 +103,8 @@ class Outside:
     litecoin: RegtestNode
     evm: AnvilNode
     token: str
+    _sending: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Two payers of one EVM account at once would be given the same nonce."""
 
     async def mine(self) -> None:
         """A block on each chain."""
@@ -112,6 +115,10 @@ class Outside:
         """As somebody out there pays. The transaction's id."""
         if symbol == "rLTC":
             return await self.litecoin.send(address, units)
+        async with self._sending:
+            return await self._pay_evm(symbol, address, units)
+
+    async def _pay_evm(self, symbol: str, address: str, units: int) -> str:
         if symbol == "ETH":
             return await self.evm.send(address, units)
         payer = (await self.evm.accounts())[1]
