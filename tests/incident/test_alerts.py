@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,10 @@ def webhook(tmp_path: Path, url: str, name: str = "webhook-1") -> ByWebhook:
     return ByWebhook(name, WebhookTo(url=url, secret_file=tmp_path / "secret"))
 
 
+def is_delivered(box: Outbox) -> bool:
+    return delivered(box) == [("webhook-1",)]
+
+
 def delivered(box: Outbox) -> Sequence[tuple[str, ...]]:
     return [one.delivered for one in box.deliveries()]
 
@@ -74,7 +79,7 @@ async def test_the_same_thing_is_told_once_also_after_a_restart(tmp_path: Path) 
             async with sending(outbox(tmp_path, webhook(tmp_path, receiver.url))) as box:
                 box.put(alert())
                 assert not box.put(alert())
-                await until_async(lambda box=box: delivered(box) == [("webhook-1",)])
+                await until_async(partial(is_delivered, box))
         assert len(receiver.came) == 1
 
 
