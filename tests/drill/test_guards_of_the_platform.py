@@ -41,8 +41,8 @@ async def test_an_sdk_that_does_not_derive_addresses_shows_the_attackers(
 
 
 @pytest.mark.parametrize("name", ["window-edge", "atomic-2023"])
-async def test_without_the_merchants_limit_a_stolen_key_takes_more_than_that(drill: Play, name: str) -> None:
-    verdict = await drill(name, without="merchants-limit")
+async def test_without_limits_a_stolen_key_takes_more_than_the_merchants_limit(drill: Play, name: str) -> None:
+    verdict = await drill(name, without="limits")
     assert verdict.losses.merchants["ETH"] > verdict.bound["ETH"]
     assert not verdict.is_held
 

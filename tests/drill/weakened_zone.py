@@ -70,12 +70,11 @@ def without_quorum_under_certificates() -> None:
     vars(admit)["require_quorum"] = lenient
 
 
-def without_merchants_limit() -> None:
-    """Only the asset's limit and those of destinations are left."""
+def without_limits() -> None:
+    """Whatever a merchant is good for may go out at once."""
     from holdfast.policy import decide
 
-    rules = vars(decide)["_CLASS_RULES"]
-    vars(decide)["_CLASS_RULES"] = {kind: rule for kind, rule in rules.items() if kind != "merchant"}
+    vars(decide)["_limit"] = lambda *_: None
 
 
 def without_fee_budget() -> None:
@@ -148,7 +147,7 @@ GUARDS: dict[str, Callable[[], None]] = {
     "eyes": without_eyes,
     "entitlements": without_entitlements,
     "quorum-under-certificates": without_quorum_under_certificates,
-    "merchants-limit": without_merchants_limit,
+    "limits": without_limits,
     "fee-budget": without_fee_budget,
     "unconfirmed-bound": without_unconfirmed_bound,
     "lease": without_lease,

@@ -48,8 +48,11 @@ async def play(world: World, attacker: Attacker) -> None:
     await world.settle()
     rules = await world.decisions(said["orders"])
     world.note(f"what the signer said: {_told(Counter(rules.values()))}")
-    taken = {symbol: await world.outside.balance(symbol, [to]) for symbol, to in world.thief.items()}
-    world.require(all(taken.values()), "he gets what the merchant's own key orders: the honest limit is played")
+
+    async def has_arrived() -> bool:
+        return all([await world.outside.balance(symbol, [to]) for symbol, to in world.thief.items()])
+
+    await world.until(has_arrived, "he gets what the merchant's own key orders: the honest limit is played")
     honest = await world.order(world.shop, "rLTC", "1")
 
     async def is_paid() -> bool:
@@ -84,7 +87,7 @@ async def empty(hand: Hand) -> object:
         for path in ("/v1/balances", "/v1/payouts", "/v1/invoices"):
             answer = await http.get(path, headers={"Holdfast-Merchant": hand.text("other")})
             answers[_named(answer)] += 1
-            foreign += hand.text("other") in answer.text
+            foreign += answer.is_success and hand.text("other") in answer.text
     return {"answers": answers, "orders": orders, "foreign": foreign}
 
 
