@@ -62,7 +62,7 @@ def freeze(  # noqa: PLR0913  one option of the command line each
     signing = signing_key(sealed, old_passphrase(passphrase_file, sealed.public.get("name", str(keystore_file))))
     at = int(SYSTEM_CLOCK.now().timestamp())
     scopes = [*(asset or ()), *(network or ()), *(merchant or ())] or [EVERYTHING]
-    answers = [_tell(watchtower, "freeze", sign_freeze(one, why, at, signing)) for one in scopes]
+    answers = [tell(watchtower, "freeze", sign_freeze(one, why, at, signing)) for one in scopes]
     _show(msgspec.convert(answers[-1], Frozen), as_json=as_json)
 
 
@@ -88,12 +88,12 @@ def present(
     sealed = keystore.read(keystore_file, OFFICER, SingleKey.FREEZE)
     signing = signing_key(sealed, old_passphrase(passphrase_file, sealed.public.get("name", str(keystore_file))))
     word = sign_present(int(SYSTEM_CLOCK.now().timestamp()), signing)
-    seen = msgspec.convert(_tell(watchtower, "present", word), Seen)
+    seen = msgspec.convert(tell(watchtower, "present", word), Seen)
     until = f"seen; once more before {time_text(seen.present_until)}" if seen.present_until else "it waits for nobody"
     emit(msgspec.to_builtins(seen), until, as_json=as_json)
 
 
-def _tell(address: str, name: str, word: object) -> dict[str, object]:
+def tell(address: str, name: str, word: object) -> dict[str, object]:
     """One line to the watchtower, one back. Raises `WatchtowerUnreachable`, `WordNotTaken`."""
     import msgspec
 

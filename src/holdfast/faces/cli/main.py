@@ -15,6 +15,7 @@ from holdfast.faces.cli import (
     assess,
     backup,
     bench,
+    canary,
     demo,
     deploy,
     doctor,
@@ -54,6 +55,7 @@ app.command("init", rich_help_panel=START)(init.init)
 app.command("serve", rich_help_panel=RUN)(serve.serve)
 app.command("freeze", rich_help_panel=RUN)(freeze.freeze)
 app.command("present", rich_help_panel=RUN)(freeze.present)
+app.command("canary", rich_help_panel=RUN)(canary.canary)
 app.command("restore", rich_help_panel=RUN)(restore.restore)
 app.add_typer(incident.app, name="incident", rich_help_panel=RUN)
 app.command("doctor", rich_help_panel=RUN)(doctor.doctor)
