@@ -35,11 +35,12 @@ async def put_payout(
         "expires_at": _time(content.expires_at), "created_at": _time(content.not_before), "is_direct": False,
     }  # fmt: skip
     await put_row(database, "payouts", row)
-    for place, line in enumerate(content.lines):
-        await database.execute(
-            "INSERT INTO payments.payout_lines VALUES (%s, %s, %s, %s, 'waiting')",
-            [row["id"], place, line.destination, line.units],
-        )
+    await database.execute(
+        "INSERT INTO payments.payout_lines (payout_id, place, destination, units, state) "
+        "SELECT %s, place - 1, destination, units, 'waiting' "
+        "FROM unnest(%s::text[], %s::numeric[]) WITH ORDINALITY AS given (destination, units, place)",
+        [row["id"], [line.destination for line in content.lines], [line.units for line in content.lines]],
+    )
     return intent
 
 
