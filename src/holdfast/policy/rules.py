@@ -54,7 +54,8 @@ class Rule(StrEnum):
     """The merchant's final deposits, less what he ordered before, are less than this."""
     # limit
     PAYOUT_TOO_LARGE = "payout-too-large"
-    """It is above the most that the float pays at once, or above a bucket's whole size: order a direct payout."""
+    """It is above the most that the float pays at once, or above a bucket's whole size: sign it anew for the quorum to
+    pay it out of the vault (direct payout)."""
     LIMIT_NEW_DESTINATIONS = "limit-new-destinations"
     """What may go to destinations that are new is used up for now."""
     LIMIT_AGED_DESTINATIONS = "limit-aged-destinations"

@@ -15,7 +15,7 @@ from holdfast.chains.agreement import AgreeingNodes
 from holdfast.chains.outflow import OutflowNode, Wanted
 from holdfast.chains.port import Header, Watch as Wish
 from holdfast.core.errors import HoldfastError
-from holdfast.core.journal import Deposit, DepositGone, Entry, Funding, Mined
+from holdfast.core.journal import Deposit, DepositGone, Entry, Funding, FundingGone, Mined
 from holdfast.core.money import Asset
 from holdfast.core.networks import Network
 from holdfast.core.tower_status import Alarm
@@ -68,7 +68,7 @@ class Verifier:
 
     async def step(self) -> bool:
         """Verify the oldest entries that are not; whether any was. Raises what nodes raise."""
-        self._gone |= {one.body.key for one in self.news if isinstance(one.body, DepositGone)}
+        self._gone |= {one.body.key for one in self.news if isinstance(one.body, DepositGone | FundingGone)}
         done = False
         for _ in range(min(len(self.news), _AT_ONCE)):
             entry = self.news[0]
@@ -106,7 +106,7 @@ class Verifier:
             if (why := await self._why_false(body, address, headers[0])) is not None:
                 self._stop(entry, why)
             return True
-        if isinstance(body, Deposit) and body.key in self._gone:
+        if isinstance(body, Deposit | Funding) and body.key in self._gone:
             return True
         now_ms = self.tower.now_ms()
         if now_ms - self._since.setdefault(entry.seq, now_ms) < PATIENCE_MS:
