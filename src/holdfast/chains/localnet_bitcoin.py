@@ -55,6 +55,10 @@ class _Signed(msgspec.Struct):
     complete: bool
 
 
+class _Coin(_Input):
+    amount: msgspec.Raw = msgspec.Raw()
+
+
 class _Mined(msgspec.Struct):
     hash: str
 
@@ -198,6 +202,29 @@ class RegtestNode:
         conflicting = await self._rpc.call(str, "createrawtransaction", inputs, outputs, 0, _YES)
         signed = await self._wallet.call(_Signed, "signrawtransactionwithwallet", conflicting)
         return await self._rpc.call(str, "sendrawtransaction", signed.hex)
+
+    async def rival_payments(self, address: str, units: int) -> tuple[str, str]:
+        """Two signed transactions of the same coins, at least so much and no change: to the address, and to the wallet
+        itself. Neither is sent; the coins are the wallet's largest, and locked."""
+        places, chosen, total = self.network.coin.decimals, list[_Coin](), 0
+        found = await self._wallet.call(list[_Coin], "listunspent")
+        worth = {each.txid + str(each.vout): parse_units(bytes(each.amount).decode(), places) for each in found}
+        for each in sorted(found, key=lambda one: -worth[one.txid + str(one.vout)]):
+            if total < units + _FEE_STEP_UNITS:
+                chosen.append(each)
+                total += worth[each.txid + str(each.vout)]
+        inputs = [{"txid": each.txid, "vout": each.vout} for each in chosen]
+        await self._wallet.call(bool, "lockunspent", _NO, inputs)
+        made = []
+        for to in (address, await self.new_address()):
+            outputs = {to: format_units(total - _FEE_STEP_UNITS, places)}
+            raw = await self._rpc.call(str, "createrawtransaction", inputs, outputs, 0, _YES)
+            made.append((await self._wallet.call(_Signed, "signrawtransactionwithwallet", raw)).hex)
+        return made[0], made[1]
+
+    async def send_raw(self, raw: str) -> str:
+        """Hand in a signed transaction. The txid."""
+        return await self._rpc.call(str, "sendrawtransaction", raw)
 
     async def mempool(self) -> list[str]:
         """Txids that wait for a block."""

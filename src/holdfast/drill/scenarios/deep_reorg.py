@@ -22,8 +22,8 @@ DEPOSITED = 80 * 10**8
 """What the attacker pays to himself, and takes back with the power of miners."""
 ORDERED = ("60", "60")
 """More than what was his before (60), less than with it; the first is covered either way."""
-DEPTH = 9
-"""Blocks: three times as deep as any confirmation rule of the set-up."""
+DEPTH_MAX = 10
+"""Blocks: what a node still brings back into its mempool, and three times any confirmation rule of the set-up."""
 
 
 async def play(world: World, _attacker: Attacker) -> None:
@@ -34,7 +34,8 @@ async def play(world: World, _attacker: Attacker) -> None:
     world.is_mining = False
     height = await node.height()
     address = world.facts.deposits["rLTC"]["mallory"]
-    paid = await world.outside.pay("rLTC", address, DEPOSITED)
+    deposit, instead = await node.rival_payments(address, DEPOSITED)
+    await node.send_raw(deposit)
     before = int(await _available(world))
     await _blocks(world, 4)
 
@@ -49,19 +50,19 @@ async def play(world: World, _attacker: Attacker) -> None:
     world.flows.ordered["rLTC"][world.thief["rLTC"]] = before
 
     async def are_out() -> bool:
-        await world.outside.mine()
+        await _blocks(world, 1)
         return all([(await world.mallory.payouts.get(one.id)).state == "confirmed" for one in made])
 
     await world.until(are_out, "what he ordered is paid and final", seconds=30)
-    depth = max(DEPTH, await node.height() - height)
+    depth = await node.height() - height
+    world.require(depth <= DEPTH_MAX, "what honest people paid comes back into the mempool")
     world.event("attacker", f"the chain is reorganised, {depth} blocks deep, without his deposit")
     await node.invalidate(await node.block_hash(height + 1))
-    await node.double_spend(paid)
-    await node.mine(depth + 2)
+    await node.mine_only([instead])
+    await node.mine(depth + 1)
     world.is_mining = True
-    asked = await _after(world, asset)
+    world.note(f"a payout that he ordered after it: {await _after(world, asset)}")
     await world.settle()
-    world.note(f"a payout that he ordered after it: {asked}")
     got = await world.outside.balance("rLTC", [world.thief["rLTC"]])
     world.note(f"he has {format_units(got, 8)} rLTC, of which {format_units(before, 8)} were his")
     shop = {one.symbol: int(one.available_units) for one in (await world.shop.balances()).items}
@@ -76,7 +77,7 @@ async def _available(world: World) -> str:
 async def _blocks(world: World, count: int) -> None:
     for _ in range(count):
         await world.outside.mine()
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.9)
 
 
 async def _after(world: World, asset: str) -> str:
