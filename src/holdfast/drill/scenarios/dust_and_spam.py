@@ -85,8 +85,8 @@ async def collect(hand: Hand) -> object:
     url, found = f"http://127.0.0.1:{hand.text('port')}", []
     async with httpx.AsyncClient(base_url=url, headers=head, trust_env=False, timeout=30) as http:
         for place in range(ADDRESSES):
-            wanted = {"network": hand.text("network"), "customer": f"nobody {place}"}
-            answer = await http.post("/v1/addresses", json=wanted, headers={"Idempotency-Key": f"dust {place}"})
+            wanted = {"network": hand.text("network"), "customer": f"nobody-{place}"}
+            answer = await http.post("/v1/addresses", json=wanted, headers={"Idempotency-Key": f"dust-{place}"})
             found += [answer.json()["address"]] if answer.is_success else []
     return found
 
