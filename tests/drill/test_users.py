@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ READ = "import sys; print(open(sys.argv[1]).read())"
 
 @pytest.fixture
 def places(drill_directory: Path) -> Places:
-    made = Places(drill_directory / "users")
+    made = Places(Path(tempfile.mkdtemp(dir=drill_directory)))
     for zone in (TrustZone.PLATFORM, TrustZone.SIGNER, TrustZone.WATCHTOWER):
         made.of(zone).mkdir(parents=True)
         (made.of(zone) / "passphrase").write_text(f"of {zone}")

@@ -15,7 +15,7 @@ from holdfast.drill.proxies import Link, NodeProxy
 pytestmark = [pytest.mark.node, pytest.mark.asyncio(loop_scope="session")]
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def proxy(anvil_node: AnvilNode) -> AsyncIterator[NodeProxy]:
     made = NodeProxy(anvil_node.rpc_url, Credentials())
     await made.start()
