@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from holdfast.chains.outgoing import Outgoing, PaidOut
@@ -60,12 +61,8 @@ def test_an_accounts_transaction_has_its_journaled_nonce(record: Record, ground:
 
 
 def test_a_transaction_journaled_for_another_network_explains_nothing(record: Record, ground: Ground) -> None:
-    record.reservations[1].body = RESERVED.__class__(**{**_facts(RESERVED), "network": "eip155:1"})
+    record.reservations[1].body = msgspec.structs.replace(RESERVED, network="eip155:1")
     assert "eip155:1" in found(record, ground, out("coin:0", OURS))[0]
-
-
-def _facts(reserved: Reserved) -> dict[str, object]:
-    return {name: getattr(reserved, name) for name in reserved.__struct_fields__}
 
 
 def test_a_settlement_to_the_float_with_change_to_the_vault_is_fine(record: Record, ground: Ground) -> None:

@@ -6,10 +6,11 @@ import msgspec
 import pytest
 
 from fixtures_guard import guarded, steal_bitcoin, steal_evm, tower_settings
-from fixtures_signer import COIN, ETHER, EVM, LTC, MinedHint, Scene, fresh_address, policy_text
+from fixtures_signer import COIN, ETHER, EVM, LTC, Scene, fresh_address, policy_text
 from holdfast.chains.localnet import AnvilNode, RegtestNode
 from holdfast.core.journal import Funding
 from holdfast.signer.loop import Signer
+from holdfast.signer.platform import MinedHint
 from holdfast.signer.tower import LeaseNotGranted
 from holdfast.watchtower.settings import NetworkAccess, NodeAccess
 

@@ -1,1 +1,1 @@
-"""Lets the signer go on, second by second: keeps the journal and grants leases."""
+"""Lets the signer go on, second by second: keeps and judges the journal, matches every outflow, grants leases."""
