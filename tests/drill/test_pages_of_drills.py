@@ -13,9 +13,8 @@ TABLE = (PAGES / "README.md").read_text()
 @pytest.mark.parametrize("one", all_scenarios(), ids=lambda one: one.name)
 def test_every_drill_has_a_page_and_a_line_in_the_table(one: Scenario) -> None:
     page = (PAGES / f"{one.name}.md").read_text()
-    assert page.startswith(f"# {one.name}\n")
-    for heading in ("## What happened", "## What is played", "## What must come of it"):
-        assert heading in page
+    assert page.startswith(f"# {one.name}")
+    assert "*Which question this page answers:" in page
     assert f"]({one.name}.md)" in TABLE
 
 
