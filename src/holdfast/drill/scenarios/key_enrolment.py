@@ -103,15 +103,15 @@ async def _shop_looks(world: World) -> None:
 async def enrol(hand: Hand) -> object:
     """Certificates with his key in the table from which the signer is served, and requests for officers to sign."""
     key = _key(hand)
-    public = key.public_key().public_bytes_raw().hex()
+    public, recovery = key.public_key().public_bytes_raw().hex(), _recovery(hand)
     database = await hand.database()
     genuine = {one["merchant"]: (one, signed) for one, signed in await _certificates(database)}
     mine, signatures = genuine[hand.text("merchant")]
     made = 0
     for changes in (
         {"key": public},  # the shop's next key
-        {"key": public, "recovery_key": public},
-        {"merchant": "mer_0000000000000000000000000a", "key": public, "recovery_key": public},  # the shop's addresses
+        {"key": public, "recovery_key": recovery},
+        {"merchant": "mer_0000000000000000000000000a", "key": public, "recovery_key": recovery},  # the shop's addresses
     ):
         for place, forged in enumerate(
             forging.signature_sets(key, CERTIFICATE_TAG, forging.text_of(mine | changes), signatures)
@@ -121,10 +121,10 @@ async def enrol(hand: Hand) -> object:
             made += 1
     words = await _words(database, key, hand.text("merchant"))
     await database.close()
-    return {"certificates": made, "words": words, "requests": _requests(mine, public)}
+    return {"certificates": made, "words": words, "requests": _requests(mine, public, recovery)}
 
 
-def _requests(mine: dict[str, Any], public: str) -> list[str]:
+def _requests(mine: dict[str, Any], public: str, recovery: str) -> list[str]:
     """What he hands to officers as a new merchant's: his keys; his recovery key; another vault."""
     new = mine | {"merchant": "mer_0000000000000000000000000b", "version": 1}
     moved = [
@@ -133,8 +133,8 @@ def _requests(mine: dict[str, Any], public: str) -> list[str]:
     ]
     elsewhere = [grant | {"vault": dict.fromkeys(grant["vault"], "0x" + "11" * 20)} for grant in moved]
     return [
-        forging.text_of(new | {"networks": moved, "key": public, "recovery_key": public}),
-        forging.text_of(new | {"networks": moved, "recovery_key": public}),
+        forging.text_of(new | {"networks": moved, "key": public, "recovery_key": recovery}),
+        forging.text_of(new | {"networks": moved, "recovery_key": recovery}),
         forging.text_of(new | {"networks": elsewhere}),
     ]
 
@@ -189,3 +189,10 @@ async def order(hand: Hand) -> object:
 
 def _key(hand: Hand) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(hand.draw.randbytes(32))
+
+
+def _recovery(hand: Hand) -> str:
+    """Public, of another key of his."""
+    draw = hand.draw
+    draw.randbytes(32)
+    return Ed25519PrivateKey.from_private_bytes(draw.randbytes(32)).public_key().public_bytes_raw().hex()
