@@ -187,7 +187,7 @@ class Liar:
         thief = self.hand.text("thief")
         small, huge = self._accepted("small"), self._accepted("huge")
         pays = pay_call(COIN, [(thief, SMALL)])
-        sweeps = to_vault_call(COIN, STOLEN)
+        returns = to_vault_call(COIN, STOLEN)
         steals = pay_call(COIN, [(thief, STOLEN)])
         deposit = j.Deposit(self.network, "0x" + "ab" * 32 + ":0", 10**6, self.hand.text("merchant"), self.asset,
                             HUGE * 2, 0, self.real.height, "0x" + "cd" * 32)  # fmt: skip
@@ -202,7 +202,7 @@ class Liar:
             ],
             "paid twice": [small, *self._done(pays, "payout", SMALL, (small.payout,), 1), small],
             "swept to the vault, by somebody else's transaction": self._done(
-                sweeps, "cap-sweep", STOLEN, (), 0, real=True
+                returns, "cap-sweep", STOLEN, (), 0, real=True
             ),
             "swept to the vault, in truth to the thief": self._done(steals, "cap-sweep", STOLEN, (), 0, real=True),
             "a payout of another asset": [
