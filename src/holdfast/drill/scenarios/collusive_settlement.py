@@ -114,14 +114,14 @@ async def _deposit_unseen(world: World) -> None:
     """Payers pay the honest merchant while no signer writes it down; on EVM it is flushed, as anybody may."""
     from holdfast.chains.evm_contracts import plan_vault
     from holdfast.chains.evm_house import flush
-    from holdfast.faces.cli.local_setup import ANVIL_KEY
+    from holdfast.drill.officers import CARRIER_KEY
 
     for symbol, units in HIDDEN.items():
         await world.pay(symbol, world.facts.deposits[symbol]["shop"], units)
     await world.settle(2)
     index = (await world.shop.deposit_address(world.facts.assets["ETH"].partition("/")[0])).index
     factory = plan_vault(world.facts.plan.owners, world.facts.plan.threshold).factory
-    await flush(world.outside.evm.rpc_url, factory, [index], [COIN, world.facts.plan.token], ANVIL_KEY)
+    await flush(world.outside.evm.rpc_url, factory, [index], [COIN, world.facts.plan.token], CARRIER_KEY)
     await world.settle(2)
 
 
