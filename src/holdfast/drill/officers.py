@@ -39,7 +39,7 @@ from holdfast.vault.officers import OfficerSecret
 from holdfast.vault.settling import Bench, Memory
 
 CARRIER_KEY = bytes.fromhex("5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a")
-"""Of anvil's third account, public knowledge: it carries what officers have signed, beside payers who use the others."""
+"""Of anvil's third account, public knowledge: it carries what officers have signed, and pays nobody."""
 FEE_PER_KVB = 1_000
 QUORUM = (1, 2)
 

@@ -67,9 +67,20 @@ async def play(world: World, attacker: Attacker) -> None:
     again = await attacker.run(release, **_nodes(world))
     world.require(again == hoard, "nothing was signed after the freeze")
     world.require("accepted" not in (await world.decisions(later)).values(), "nothing was accepted after the freeze")
+    await _mended(world)
     for symbol, units in most.items():
         got = await world.outside.balance(symbol, [world.thief[symbol]])
         world.require(0 < got <= units, f"of {symbol} no more came out than may be released and not final")
+
+
+async def _mended(world: World) -> None:
+    """What stood between signer, platform and nodes is gone."""
+    from holdfast.faces.cli.serve import ZoneName
+
+    for node in ("litecoin", "anvil"):
+        world.proxies[TrustZone.SIGNER, node].withheld = frozenset()
+    await world.kill(ZoneName.BROADCASTER)
+    world.up(ZoneName.BROADCASTER)
 
 
 def _nodes(world: World) -> dict[str, Any]:
