@@ -26,7 +26,7 @@ NODES = 2
 """Of each zone: with one alone, the liar, there is nobody to disagree."""
 PHANTOM = {"ETH": 50 * 10**18, "USDT": 10_000 * 10**6}
 """What the liar lets arrive at the colluding merchant's address."""
-LYING_SECONDS = 6
+LYING_SECONDS = 4
 _TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 _FILES = {TrustZone.PLATFORM: "holdfast.toml", TrustZone.SIGNER: "signer.toml"}
 

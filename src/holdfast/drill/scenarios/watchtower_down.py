@@ -31,8 +31,8 @@ TITLE = "the watchtower is dead, then owned: payouts stop, payments in go on"
 OWNS = (TrustZone.WATCHTOWER,)
 BOUND = Bound.NOTHING
 
-DEAD_SECONDS = 5
-LYING_SECONDS = 12
+DEAD_SECONDS = 3
+LYING_SECONDS = 10
 YEARS_MS = 10 * 365 * 86_400_000
 
 
