@@ -12,6 +12,7 @@ from holdfast.core.journal import Funding
 from holdfast.signer.loop import Signer
 from holdfast.signer.platform import MinedHint
 from holdfast.signer.tower import LeaseNotGranted
+from holdfast.watchtower.ground import address_of_deposit
 from holdfast.watchtower.settings import NetworkAccess, NodeAccess
 
 pytestmark = [pytest.mark.node, pytest.mark.asyncio(loop_scope="session")]
@@ -206,3 +207,16 @@ async def test_silence_of_the_signer_is_told(scene: Scene) -> None:
         await signer.round()
         await watched.until(lambda now: [alarm.kind for alarm in now.alarms] == ["silence"])
         assert watched.status.stops == ()
+
+
+async def test_money_that_left_the_vault_on_no_known_way_is_missed_and_its_asset_stopped(scene: Scene) -> None:
+    await ready(scene)
+    async with guarded(scene, reconcile_seconds=1) as watched, scene.signing() as signer:
+        await signer.round()
+        [kept] = [one for one in signer.record.deposits.values() if one.network == EVM.id]
+        address = address_of_deposit(EVM, kept, signer.record)
+        await scene.anvil.impersonate(address)
+        await scene.anvil.send(fresh_address(EVM), 5 * ETHER, sender=address)
+        status = await watched.until(lambda now: bool(now.stops))
+        assert [stop.scope for stop in status.stops] == [EVM.coin.id]
+        assert "less than merchants are entitled to" in status.stops[0].reason

@@ -88,6 +88,7 @@ class Places:
                 self._script(key.vault, Role.VAULT)
 
     def _output(self, outpoint: str, address: str, role: Role) -> None:
+        self.ground.addresses.setdefault(address, role)
         if isinstance(self.network, BitcoinNetwork):
             self._script(address, role)
             self.sources.add_outpoint(outpoint_bytes(outpoint))

@@ -19,7 +19,8 @@ from holdfast.core.tower_status import Alarm
 from holdfast.watchtower.answers import Tower
 from holdfast.watchtower.fold import Fold
 from holdfast.watchtower.habits import Habits
-from holdfast.watchtower.nodes import open_lookouts, open_readers, tokens
+from holdfast.watchtower.nodes import open_lookouts, open_readers, open_vault, tokens
+from holdfast.watchtower.reconciling import Reconciler
 from holdfast.watchtower.settings import TowerSettings
 from holdfast.watchtower.verifying import Verifier
 from holdfast.watchtower.watch import Log, Watch
@@ -64,6 +65,13 @@ class Guard:
             )
             for name, access in settings.networks.items()
         ]  # fmt: skip
+        self.reconcilers = [
+            Reconciler(
+                watch, verifier, verifier.reader,
+                open_vault(watch.network, settings.networks[str(watch.network.id)], ""), settings.reconcile_seconds,
+            )
+            for watch, verifier in zip(self.watches, self.verifiers, strict=True)
+        ]  # fmt: skip
         while entries := tower.store.entries(fold.record.head.seq, ENTRIES_MAX):
             fold.restore(entries)
         fold.listeners.append(self._news)  # what is held already is no news
@@ -77,6 +85,7 @@ class Guard:
         jobs = [
             *(one.run() for one in self.watches),
             *(one.run() for one in self.verifiers),
+            *(one.run() for one in self.reconcilers),
             self._keep(),
             self._mind(),
         ]
@@ -90,7 +99,8 @@ class Guard:
 
     async def close(self) -> None:
         """Close the nodes' connections."""
-        for closing in (*(one.close() for one in self.watches), *(one.close() for one in self.verifiers)):
+        closings = [*(one.close() for one in self.watches), *(one.close() for one in self.verifiers)]
+        for closing in (*closings, *(one.close() for one in self.reconcilers)):
             with suppress(HoldfastError):
                 await closing
 

@@ -7,12 +7,15 @@ from typing import assert_never
 from holdfast.chains.agreement import AgreeingNodes
 from holdfast.chains.bitcoin import BitcoinAccess, BitcoinNode
 from holdfast.chains.bitcoin_outgoing import BitcoinLookout
+from holdfast.chains.bitcoin_vault import BitcoinVaultNode
 from holdfast.chains.evm import EvmNode
 from holdfast.chains.evm_outgoing import EvmLookout
+from holdfast.chains.evm_vault import EvmVaultNode
 from holdfast.chains.outflow_agreement import Access, AgreeingOutflows, open_outflow
 from holdfast.chains.outgoing import Lookout, Trail
 from holdfast.chains.port import Node
 from holdfast.chains.rpc import Credentials
+from holdfast.chains.vault_reads import AgreeingVaultNodes, VaultNode
 from holdfast.core.evm import address_bytes
 from holdfast.core.money import Asset
 from holdfast.core.networks import BitcoinNetwork, EvmNetwork, Network, erc20_asset
@@ -38,6 +41,11 @@ def open_readers(network: Network, access: NetworkAccess) -> tuple[AgreeingNodes
     """All nodes as one, for what must be the same on all. Raises `NodeUrlMalformed`."""
     found = accesses(network, access)
     return AgreeingNodes([_open_reader(network, one) for one in found]), open_outflow(network, found)
+
+
+def open_vault(network: Network, access: NetworkAccess, safe: str) -> AgreeingVaultNodes:
+    """All nodes as one, asked what lies in the vault. Raises `NodeUrlMalformed`."""
+    return AgreeingVaultNodes([_open_vault(network, access, one, safe) for one in accesses(network, access)])
 
 
 def tokens(network: Network, access: NetworkAccess) -> dict[str, Asset]:
@@ -66,6 +74,14 @@ def _open_reader(network: Network, access: Access) -> Node:
         where = BitcoinAccess(access.url, files.cookie_file, files.user, files.password_file, access.name)
         return BitcoinNode(where, network)
     return EvmNode(access.url, network, name=access.name, credentials=files)
+
+
+def _open_vault(network: Network, access: NetworkAccess, one: Access, safe: str) -> VaultNode:
+    files = one.credentials
+    if isinstance(network, BitcoinNetwork):
+        where = BitcoinAccess(one.url, files.cookie_file, files.user, files.password_file, one.name)
+        return BitcoinVaultNode(where, network)
+    return EvmVaultNode(one.url, network, safe, tokens(network, access), name=one.name, credentials=files)
 
 
 def _url(node: NodeAccess) -> str:
