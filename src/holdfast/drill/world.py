@@ -141,12 +141,17 @@ class World:
 
     async def pay(self, symbol: str, address: str, units: int, *, is_verified: bool = True) -> str:
         """Pay as a payer does. `is_verified`: the SDK derived this address, so it is the vault's."""
+        # A payer who is told to stop half way has paid all the same: what is counted is what is sent.
+        return await asyncio.shield(self._pay(symbol, address, units, is_verified=is_verified))
+
+    async def _pay(self, symbol: str, address: str, units: int, *, is_verified: bool) -> str:
+        made = await self.outside.pay(symbol, address, units)
         if is_verified:
             self.purses.vault[symbol].add(address)
             self.flows.deposited[symbol] += units
         else:
             self.flows.misdirected.add(address)
-        return await self.outside.pay(symbol, address, units)
+        return made
 
     # --- faults
 
