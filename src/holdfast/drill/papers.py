@@ -43,14 +43,18 @@ def now() -> int:
     return int(datetime.now(UTC).timestamp())  # noqa: TID251  the attacker's own machine
 
 
-def signatures(tag: bytes, document: str, keys: Sequence[Ed25519PrivateKey], *, as_others: Sequence[str] = ()) -> list[dict[str, str]]:  # fmt: skip # noqa: E501
+def signatures(
+    tag: bytes, document: str, keys: Sequence[Ed25519PrivateKey], *, as_others: Sequence[str] = ()
+) -> list[dict[str, str]]:
     """By each key under its own name, and by the first once more under each other officer's."""
     message = tagged(tag, document.encode())
     made = [{"officer": _name(key), "signature": key.sign(message).hex()} for key in keys]
     return made + [{"officer": other, "signature": keys[0].sign(message).hex()} for other in as_others]
 
 
-def every_way(kind: str, tag: bytes, document: str, keys: Sequence[Ed25519PrivateKey], others: Sequence[str]) -> list[Paper]:  # fmt: skip # noqa: E501
+def every_way(
+    kind: str, tag: bytes, document: str, keys: Sequence[Ed25519PrivateKey], others: Sequence[str]
+) -> list[Paper]:
     """A document with too few signatures: as they are, each twice, in others' names, with a made-up officer's."""
     stranger = Ed25519PrivateKey.from_private_bytes(secrets.token_bytes(32))
     honest = signatures(tag, document, keys)

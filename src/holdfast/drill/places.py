@@ -95,10 +95,10 @@ def give(directory: Path, uid: int) -> None:
 
 def as_zone(zone: TrustZone) -> tuple[str, ...]:
     """What to put before a command so that it runs as the zone's own user; empty where the host does not let us."""
-    return as_user(UIDS[zone]) if not not_run() else ()
+    return as_number(UIDS[zone]) if not not_run() else ()
 
 
-def as_user(uid: int) -> tuple[str, ...]:
+def as_number(uid: int) -> tuple[str, ...]:
     """The same for any number."""
     drop = (
         *("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--pdeathsig=KILL"),
@@ -124,7 +124,7 @@ def not_run() -> tuple[str, ...]:
     if os.geteuid() != 0:
         return ("users: zones share one user, because this is not run as root",)
     try:
-        tried = subprocess.run([*as_user(FIRST_UID), sys.executable, "-c", ""], capture_output=True, check=False)  # noqa: S603  our own words
+        tried = subprocess.run([*as_number(FIRST_UID), sys.executable, "-c", ""], capture_output=True, check=False)  # noqa: S603  our own words
     except FileNotFoundError as error:
         return (f"users: {error.filename} is not installed",)
     return () if tried.returncode == 0 else (f"users: {tried.stderr.decode(errors='replace').strip()[-200:]}",)

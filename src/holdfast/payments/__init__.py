@@ -1,1 +1,1 @@
-"""Invoices, deposits, addresses, rates, events and webhooks: money in, from request to credit."""
+"""The platform: money in, from request to credit; money out, from the order to its block; reconciliation."""

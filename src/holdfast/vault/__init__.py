@@ -1,1 +1,1 @@
-"""The officers' offline tool: quorum, certificates."""
+"""The officers' offline tool and checking machine: quorum, certificates, policy, orders, settlements."""

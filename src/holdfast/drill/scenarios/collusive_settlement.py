@@ -233,7 +233,7 @@ class Liar:
             self.network, self.asset, purpose, self.contract, payouts, unsigned(call).hex(), (), self.nonce, units,
             None, 0, fee, fee, None, 10**6,
         )  # fmt: skip
-        mined = j.Mined(seq, named, self.real.height, "0x" + "00" * 32, False, 10**14, ())  # noqa: FBT003  a field
+        mined = j.Mined(seq, named, self.real.height, "0x" + "00" * 32, False, 10**14, ())  # noqa: FBT003  a field of the record
         return [reserved, j.Signed(seq, named, signed.raw.hex()), mined]
 
     def _signed(self, call: Transaction) -> Signed:

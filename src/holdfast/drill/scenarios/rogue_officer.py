@@ -129,12 +129,18 @@ async def _spend_litecoin(hand: Hand, secret: Any) -> str:
             (outpoint, units), index = coins[0], places[address]
             txid, _, vout = outpoint.partition(":")
             paid = VaultOutput(hand.facts["thief"]["rLTC"], units - 20_000)
-            spend = VaultSpend(network, descriptor, (VaultInput(txid, int(vout), Place(Branch.DEPOSIT, index), units),), (paid,))  # fmt: skip # noqa: E501
+            spend = VaultSpend(
+                network, descriptor, (VaultInput(txid, int(vout), Place(Branch.DEPOSIT, index), units),), (paid,)
+            )
             draft = psbt.draft_of(spend)
             # He writes himself the checking machine's word.
             check = Check(CheckKind.SETTLEMENT, network.id, network.coin.id, draft.digest, ("as always",))
             ((point, signature),) = psbt.sign(draft, secret, check).signatures[0]
-            other = next(key.point(Place(Branch.DEPOSIT, index)) for key in vault.keys if key.point(Place(Branch.DEPOSIT, index)) != point)  # fmt: skip # noqa: E501
+            other = next(
+                key.point(Place(Branch.DEPOSIT, index))
+                for key in vault.keys
+                if key.point(Place(Branch.DEPOSIT, index)) != point
+            )
             twice = psbt.Draft(spend, (((point, signature), (other, signature)),))
             raw = psbt.finalise(twice).raw.hex()
             return f"litecoin {await call(hand.text('litecoin'), 'sendrawtransaction', raw) or 'refused'}"
@@ -155,11 +161,19 @@ async def _spend_safe(hand: Hand, secret: Any) -> list[str]:
         draft = safe.draft_of(vault, safe.SafePayment(evm_float.COIN, hand.facts["thief"]["ETH"], 10**18), nonce)
         signed = safe.sign(draft, secret, _word(draft))
         (own,) = [one for owner, one in signed.signatures if owner == mine]
-        for second in (own, own[:-1] + bytes([own[-1] ^ 7]), bytes(12) + bytes.fromhex(owners[0][2:]) + bytes(32) + b"\1"):  # fmt: skip # noqa: E501
-            data = safe.finalise(safe.SafeDraft(vault, draft.transaction, tuple(zip(owners[:2], (own, second), strict=True))))  # fmt: skip # noqa: E501
+        for second in (
+            own,
+            own[:-1] + bytes([own[-1] ^ 7]),
+            bytes(12) + bytes.fromhex(owners[0][2:]) + bytes(32) + b"\1",
+        ):
+            data = safe.finalise(
+                safe.SafeDraft(vault, draft.transaction, tuple(zip(owners[:2], (own, second), strict=True)))
+            )
             sender = address_of(PublicKey.from_secret(ANVIL_KEY))
             tried = {"from": sender, "to": vault.address, "data": "0x" + data.hex()}
-            said.append("safe " + ("TAKEN" if await call(hand.text("anvil"), "eth_call", tried, "latest") else "refused"))  # fmt: skip # noqa: E501
+            said.append(
+                "safe " + ("TAKEN" if await call(hand.text("anvil"), "eth_call", tried, "latest") else "refused")
+            )
     return said
 
 

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from holdfast.runtime.settings import Settings
 
 
-class EvidenceUnreadable(BadInput):
+class JournalCopyUnreadable(BadInput):
     """The exported journal cannot be read. Export it anew: `GET /v1/evidence`, saved as it is answered."""
 
-    code = "evidence-unreadable"
+    code = "journal-copy-unreadable"
 
 
 def restore(
@@ -119,4 +119,4 @@ def _entries(path: Path) -> list[StoredEntry]:
     try:
         return read_export(path.read_bytes())
     except (OSError, HoldfastError) as error:
-        raise EvidenceUnreadable(f"{path}: {error}") from None
+        raise JournalCopyUnreadable(f"{path}: {error}") from None
