@@ -66,11 +66,19 @@ class _Mined(msgspec.Struct):
 class RegtestNode:
     """One running node of the Bitcoin family in regtest. `height`s and hashes as the node counts them."""
 
-    def __init__(self, binary: str, network: BitcoinNetwork, data_dir: Path, port: int | None = None) -> None:
-        """`port`: of its JSON-RPC; None for any free one."""
+    def __init__(
+        self,
+        binary: str,
+        network: BitcoinNetwork,
+        data_dir: Path,
+        port: int | None = None,
+        *,
+        peer_port: int | None = None,
+    ) -> None:
+        """`port`: of its JSON-RPC, `peer_port`: where peers find it; None for any free one."""
         self.network = network
         self.data_dir = data_dir
-        rpc_port, self._peer_port = port or free_port(), free_port()
+        rpc_port, self._peer_port = port or free_port(), peer_port or free_port()
         self.rpc_url = f"http://127.0.0.1:{rpc_port}/"
         self.cookie_file = data_dir / "regtest" / ".cookie"
         credentials = Credentials(cookie_file=self.cookie_file)

@@ -7,12 +7,29 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from holdfast.drill.places import Places, TrustZone
 from holdfast.drill.proxies import Link, NodeProxy
-from holdfast.drill.template import TOWER, Facts
+from holdfast.drill.template import ANVIL, LITECOIN, PORTS, TOWER, Facts
 
+_NUMBER = re.compile(r"(?<=[:= ])\d{5}\b")
 _FILES = {TrustZone.PLATFORM: "holdfast.toml", TrustZone.SIGNER: "signer.toml", TrustZone.WATCHTOWER: "tower.toml",
           TrustZone.INCIDENT: "incident.toml"}  # fmt: skip
+
+
+def moved(places: Places, facts: Facts, port: int) -> Facts:
+    """The copy on ports of its own, from this one on: the facts of that. Whose files they are does not change."""
+    for zone, name in _FILES.items():
+        path = places.of(zone) / name
+        if path.exists():
+            _keep_owner(path, _NUMBER.sub(lambda found: _moved(int(found[0]), facts.port, port), path.read_text()))
+    plan = replace(facts.plan, litecoin_port=port + LITECOIN, anvil_port=port + ANVIL)
+    return replace(facts, port=port, plan=plan)
+
+
+def _moved(number: int, old: int, new: int) -> str:
+    return str(new + number - old if old <= number < old + PORTS else number)
 
 
 def rewire(

@@ -38,8 +38,8 @@ from holdfast.runtime.secret_files import read_secret
 from holdfast.vault import documents
 
 PORTS = 16
-TOWER = 6
-"""The watchtower's port is so far behind the first."""
+LITECOIN, ANVIL, TOWER = 3, 4, 6
+"""So far behind the first port are those of the nodes and the watchtower."""
 FACTS_FILE = "facts.json"
 MERCHANTS = ("shop", "mallory")
 """An honest one, and one that an attacker may be."""

@@ -23,7 +23,7 @@ from psycopg import AsyncConnection
 from holdfast.chains.bitcoin_scripts import address_of as script_address
 from holdfast.chains.evm_contracts import float_of, plan_vault
 from holdfast.chains.local_process import NodeBinaryMissing
-from holdfast.chains.localnet import AnvilNode, RegtestNode, anvil_binary
+from holdfast.chains.localnet import AnvilNode, RegtestNode, anvil_binary, free_ports
 from holdfast.chains.rpc import Credentials
 from holdfast.client import AsyncHoldfast, Payout, PayoutOrder, PayTo
 from holdfast.core.evm_transactions import address_of
@@ -36,8 +36,8 @@ from holdfast.drill.measure import DECIMALS, SYMBOLS, Flows, Purses
 from holdfast.drill.places import Places, TrustZone, as_zone, not_run, trust_zone
 from holdfast.drill.processes import ZoneProcess
 from holdfast.drill.proxies import Link, NodeProxy
-from holdfast.drill.rewiring import rewire
-from holdfast.drill.template import TOWER, WITNESSES, Facts, Template, client_of
+from holdfast.drill.rewiring import moved, rewire
+from holdfast.drill.template import PORTS, TOWER, WITNESSES, Facts, Template, client_of
 from holdfast.drill.tower import status
 from holdfast.drill.waiting import DrillStuck, until
 from holdfast.faces.cli.serve import OWN_FILES, ZoneName, argv_of
@@ -52,6 +52,8 @@ _DECISIONS = """
     WHERE subject = ANY(%s) AND kind IN ('accepted', 'refused', 'abandoned')
 """
 BLOCK_SECONDS = 0.7
+FIRST_WITNESS = 8
+"""So far behind the first port are those of the zones' Litecoin nodes, two for each."""
 LOOK_SECONDS = 0.1
 SETTLE_BLOCKS = 4
 
@@ -240,7 +242,7 @@ async def opened(
     """
     began = [Event(now_ms(), "drill", "the platform is copied")]
     places = await asyncio.to_thread(template.copy, root)
-    facts = template.facts
+    facts = moved(places, template.facts, free_ports(PORTS))
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(small_disk(places, full_disk))
         outside, witnesses = await _nodes(stack, places, facts)
@@ -271,9 +273,15 @@ async def _nodes(stack: AsyncExitStack, places: Places, facts: Facts) -> tuple[O
         raise NodeBinaryMissing("litecoind is not on the PATH (Debian: apt-get install litecoind)")
     network = known_network("litecoin-regtest")
     assert isinstance(network, BitcoinNetwork)  # noqa: S101  by the table's own row
-    own = RegtestNode(program, network, places.nodes / "outside")
-    witnesses = {name: RegtestNode(program, network, places.nodes / name) for name in WITNESSES}
-    evm = AnvilNode(anvil_binary(), places.nodes / "anvil")
+    # None of the ports that the system gives to connections: one of those may be taken before a node has it.
+    own = RegtestNode(
+        program, network, places.nodes / "outside", facts.plan.litecoin_port, peer_port=facts.port + PORTS - 1
+    )
+    witnesses = {
+        name: RegtestNode(program, network, places.nodes / name, port, peer_port=port + 1)
+        for name, port in zip(WITNESSES, range(facts.port + FIRST_WITNESS, facts.port + PORTS - 1, 2), strict=False)
+    }
+    evm = AnvilNode(anvil_binary(), places.nodes / "anvil", port=facts.plan.anvil_port)
     nodes: list[RegtestNode | AnvilNode] = [own, evm, *witnesses.values()]
     for node in nodes:
         stack.push_async_callback(node.kill)
