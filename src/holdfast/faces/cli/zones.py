@@ -82,9 +82,7 @@ def make_watchtower(
     tables = _network_tables(plan)
     for name, account in accounts.items():
         tables[name] = {**tables[name], "accounts": [account]}
-    head = (
-        "# The watchtower's settings. Its nodes should be others than the signer's: it believes none of them alone."
-    )
+    head = "# The watchtower's settings. Its nodes should be others than the signer's: it believes none of them alone."
     (directory / "tower.toml").write_text(plain_text(head, settings, tables), encoding="utf-8")
     return made.public["key"]
 
