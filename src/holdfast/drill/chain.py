@@ -19,6 +19,7 @@ from holdfast.core.money import parse_units
 COIN_DECIMALS = 8
 _BALANCE_OF = "70a08231"
 _MINT, _TRANSFER = "40c10f19", "a9059cbb"
+_TOKEN_GAS = hex(200_000)
 
 
 class _Unspent(msgspec.Struct):
@@ -125,7 +126,8 @@ class Outside:
         made = ""
         for selector, target in ((_MINT, payer), (_TRANSFER, address)):
             data = f"0x{selector}{target[2:].lower():0>64}{units:064x}"
-            made = await self.evm.transact({"from": payer, "to": self.token, "data": data})
+            # The gas of before the payments that wait for a block may not do after them.
+            made = await self.evm.transact({"from": payer, "to": self.token, "data": data, "gas": _TOKEN_GAS})
         return made
 
     async def balance(self, symbol: str, addresses: Iterable[str]) -> int:

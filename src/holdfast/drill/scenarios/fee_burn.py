@@ -29,7 +29,7 @@ BOUND = Bound.FEES
 FEES_ARE_LOSS = True
 
 PAYOUTS = {"rLTC": 40, "ETH": 12}
-LINES = {"rLTC": 400, "ETH": 60}
+LINES = {"rLTC": 400, "ETH": 8}
 CRUMB = {"rLTC": 10_000, "ETH": 10**12}
 """What each line pays: his own money, so it is no loss; only the fee is the company's."""
 RATE = "0.00150000"
