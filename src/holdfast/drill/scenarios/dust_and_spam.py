@@ -29,7 +29,7 @@ BOUND = Bound.NOTHING
 ADDRESSES = 100
 SENDS = 20
 """Transactions that pay dust to every one of the addresses."""
-DUST_COINS = "0.00001"
+DUST_COINS = "0.00005"
 EVM_SENDS = 60
 REQUESTS = 2_000
 AT_ONCE = 16
