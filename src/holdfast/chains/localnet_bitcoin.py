@@ -63,6 +63,14 @@ class _Mined(msgspec.Struct):
     hash: str
 
 
+class _Raw(msgspec.Struct):
+    hex: str
+
+
+class _Block(msgspec.Struct):
+    tx: list[_Raw]
+
+
 class RegtestNode:
     """One running node of the Bitcoin family in regtest. `height`s and hashes as the node counts them."""
 
@@ -229,6 +237,11 @@ class RegtestNode:
             raw = await self._rpc.call(str, "createrawtransaction", inputs, outputs, 0, _YES)
             made.append((await self._wallet.call(_Signed, "signrawtransactionwithwallet", raw)).hex)
         return made[0], made[1]
+
+    async def transactions(self, height: int) -> list[str]:
+        """What the block at this height holds beside its reward, as hex."""
+        block = await self._rpc.call(_Block, "getblock", await self.block_hash(height), 2)
+        return [each.hex for each in block.tx[1:]]
 
     async def send_raw(self, raw: str) -> str:
         """Hand in a signed transaction. The txid."""

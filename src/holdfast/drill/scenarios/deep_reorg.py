@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from holdfast.chains.port import NodeRefused
 from holdfast.core.money import format_units
 from holdfast.drill.bounds import Bound
 from holdfast.drill.places import TrustZone
@@ -54,19 +56,34 @@ async def play(world: World, _attacker: Attacker) -> None:
         return all([(await world.mallory.payouts.get(one.id)).state == "confirmed" for one in made])
 
     await world.until(are_out, "what he ordered is paid and final", seconds=30)
-    depth = await node.height() - height
-    world.require(depth <= DEPTH_MAX, "what honest people paid comes back into the mempool")
-    world.event("attacker", f"the chain is reorganised, {depth} blocks deep, without his deposit")
-    await node.invalidate(await node.block_hash(height + 1))
-    await node.mine_only([instead])
-    await node.mine(depth + 1)
-    world.is_mining = True
+    await _reorganise(world, height, deposit, instead)
     world.note(f"a payout that he ordered after it: {await _after(world, asset)}")
     await world.settle()
     got = await world.outside.balance("rLTC", [world.thief["rLTC"]])
     world.note(f"he has {format_units(got, 8)} rLTC, of which {format_units(before, 8)} were his")
     shop = {one.symbol: int(one.available_units) for one in (await world.shop.balances()).items}
     world.require(shop["rLTC"] > 0, "the other merchant's balance stands")
+
+
+async def _reorganise(world: World, height: int, deposit: str, instead: str) -> None:
+    """Other blocks above this height, more of them, with the one transaction in place of the other."""
+    node = world.outside.litecoin
+    depth = await node.height() - height
+    world.require(depth <= DEPTH_MAX, "what honest people paid comes back into the mempool")
+    world.event("attacker", f"the chain is reorganised, {depth} blocks deep, without his deposit")
+    paid = [raw for at in range(height + 1, height + depth + 1) for raw in await node.transactions(at)]
+    await node.invalidate(await node.block_hash(height + 1))
+    await node.mine_only([instead])
+    await node.mine(depth + 1)
+    await _again(world, [raw for raw in paid if raw != deposit])
+    world.is_mining = True
+
+
+async def _again(world: World, paid: list[str]) -> None:
+    """Wallets send again what a reorganisation threw out: rewards that they spent were too young for a moment."""
+    for raw in paid:
+        with suppress(NodeRefused):  # it is in a block, or waits for one
+            await world.outside.litecoin.send_raw(raw)
 
 
 async def _available(world: World) -> str:
