@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,9 +41,20 @@ def main(words: Sequence[str] | None = None) -> int:
             work.chmod(0o711)  # every zone's user must pass
             if options.out is not None:
                 options.out.mkdir(parents=True, exist_ok=True)
-            return asyncio.run(_run(chosen, options, work))
+            return asyncio.run(_until_told(_run(chosen, options, work)))
     except HoldfastError as error:
         return report_error(error, as_json=options.json)
+
+
+async def _until_told(work: Coroutine[None, None, int]) -> int:
+    """Do it; told to end, leave nothing running behind."""
+    task = asyncio.ensure_future(work)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return Exit.INTERRUPTED
 
 
 async def _run(chosen: Sequence[Scenario], options: argparse.Namespace, work: Path) -> int:

@@ -250,7 +250,7 @@ def _arrange(shop: Path, places: Places) -> None:
     """From one directory for all to one for each zone; the nodes' chains once for each zone that has a node."""
     places.nodes.mkdir(parents=True)
     data = shop / LOCALNET_DIR
-    (data / "anvil").rename(places.nodes / "anvil")
+    (data / "anvil").rename(places.nodes / "evm")
     (data / "litecoin").rename(places.nodes / "outside")
     for witness in WITNESSES:
         # A node of a zone knows the chain and has no wallet.

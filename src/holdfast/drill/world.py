@@ -34,7 +34,7 @@ from holdfast.drill.chain import Outside
 from holdfast.drill.faults import small_disk
 from holdfast.drill.measure import DECIMALS, SYMBOLS, Flows, Purses
 from holdfast.drill.places import Places, TrustZone, as_zone, not_run, trust_zone
-from holdfast.drill.processes import ZoneProcess
+from holdfast.drill.processes import ZoneProcess, mortal
 from holdfast.drill.proxies import Link, NodeProxy
 from holdfast.drill.rewiring import moved, rewire
 from holdfast.drill.template import PORTS, TOWER, WITNESSES, Facts, Template, client_of
@@ -268,9 +268,10 @@ async def opened(
 
 
 async def _nodes(stack: AsyncExitStack, places: Places, facts: Facts) -> tuple[Outside, dict[str, RegtestNode]]:
-    program = shutil.which("litecoind")
-    if program is None:
+    found = shutil.which("litecoind")
+    if found is None:
         raise NodeBinaryMissing("litecoind is not on the PATH (Debian: apt-get install litecoind)")
+    program = str(mortal(Path(found), places.nodes))
     network = known_network("litecoin-regtest")
     assert isinstance(network, BitcoinNetwork)  # noqa: S101  by the table's own row
     # None of the ports that the system gives to connections: one of those may be taken before a node has it.
@@ -281,7 +282,7 @@ async def _nodes(stack: AsyncExitStack, places: Places, facts: Facts) -> tuple[O
         name: RegtestNode(program, network, places.nodes / name, port, peer_port=port + 1)
         for name, port in zip(WITNESSES, range(facts.port + FIRST_WITNESS, facts.port + PORTS - 1, 2), strict=False)
     }
-    evm = AnvilNode(anvil_binary(), places.nodes / "anvil", port=facts.plan.anvil_port)
+    evm = AnvilNode(mortal(anvil_binary(), places.nodes), places.nodes / "evm", port=facts.plan.anvil_port)
     nodes: list[RegtestNode | AnvilNode] = [own, evm, *witnesses.values()]
     for node in nodes:
         stack.push_async_callback(node.kill)
