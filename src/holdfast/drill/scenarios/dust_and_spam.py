@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -31,8 +32,10 @@ SENDS = 20
 """Transactions that pay dust to every one of the addresses."""
 DUST_COINS = "0.00005"
 EVM_SENDS = 60
-REQUESTS = 2_000
+REQUESTS, LINES = 2_000, 40
 AT_ONCE = 16
+SECONDS = 12
+"""The flood ends then, however many of its requests were answered."""
 
 
 async def play(world: World, attacker: Attacker) -> None:
@@ -94,7 +97,7 @@ async def collect(hand: Hand) -> object:
 async def spam(hand: Hand) -> object:
     """Junk in every shape, with and without a key, as fast as it goes; and lines to the watchtower's port."""
     answers: Counter[str] = Counter()
-    draw, gate = hand.draw, asyncio.Semaphore(AT_ONCE)
+    draw, gate, end = hand.draw, asyncio.Semaphore(AT_ONCE), time.monotonic() + SECONDS
     key = read_secret(hand.home / "api.key")
     url = f"http://127.0.0.1:{hand.text('port')}"
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http:
@@ -106,6 +109,8 @@ async def spam(hand: Hand) -> object:
             head = {"Authorization": f"Bearer {key if number % 2 else draw.randbytes(16).hex()}"}
             method = draw.choice(("GET", "POST"))
             async with gate:
+                if time.monotonic() > end:
+                    return
                 try:
                     answer = await http.request(method, path, content=body, headers=head)
                     answers[str(answer.status_code)] += 1
@@ -113,7 +118,7 @@ async def spam(hand: Hand) -> object:
                     answers[type(error).__name__] += 1
 
         await asyncio.gather(*(one(number) for number in range(REQUESTS)))
-    for _ in range(REQUESTS // 20):
+    for _ in range(LINES):
         line: dict[str, object] = {"ask": draw.choice((None, "x" * 9_000, {"nonce": 1}))}
         await asyncio.to_thread(forging.told, int(hand.text("tower_port")), line)
     return answers
