@@ -18,11 +18,12 @@ from holdfast.drill.adversary import pester
 from holdfast.drill.attacker import Attacker
 from holdfast.drill.faults import Fault, breaking
 from holdfast.drill.measure import DECIMALS, SYMBOLS, Losses
+from holdfast.drill.opening import CommandOf, default_command, opened
 from holdfast.drill.payers import Payers, paying
 from holdfast.drill.restoring import restore
 from holdfast.drill.scenario import Scenario, predicted
 from holdfast.drill.template import Template
-from holdfast.drill.world import CommandOf, Event, World, default_command, now_ms, opened
+from holdfast.drill.world import Event, World, now_ms
 
 FIAT = "EUR"
 ADVERSARY_SECONDS = 4

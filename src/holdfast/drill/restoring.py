@@ -20,7 +20,7 @@ from holdfast.chains.evm_deploy import deploy_float
 from holdfast.core.errors import Unavailable
 from holdfast.core.evm_transactions import address_of
 from holdfast.core.networks import BitcoinNetwork, network_by_id
-from holdfast.core.orders import CHECKS, STEPS, Restore, RotateFloat, Stage
+from holdfast.core.orders import CHECKS, STEPS, FloatKey, Restore, RotateFloat, Stage
 from holdfast.drill import officers
 from holdfast.drill.places import TrustZone, as_zone
 from holdfast.drill.waiting import until
@@ -54,9 +54,7 @@ async def restore(world: World) -> float | None:
         return None
     began = min(stop.received_ms for stop in world.stops)
     stolen = sorted({one.scope for one in world.stops if one.by in ("signer", "watchtower")})
-    for network in stolen:
-        if ":" in network and "/" not in network:
-            await _rotate(world, network)
+    await _rotate(world, [one for one in stolen if ":" in one and "/" not in one])
     for stage in STEPS:
         await _step(world, tuple(sorted(world.told.stages)), stage)
     return round((now_ms() - began) / 1_000, 1)
@@ -81,33 +79,43 @@ async def _are(world: World, scopes: Sequence[str], stage: str) -> bool:
     return told is not None and {told.stages.get(scope, Stage.NORMAL.value) for scope in scopes} == {stage}
 
 
-async def _rotate(world: World, network: str) -> None:
-    """A fresh float key, its order by the quorum, and the company's money at the new place."""
-    await world.zones[ZoneName.SIGNER].stop()
-    made = await _command(world, "rotate", "float", network, "--dir", str(world.places.of(TrustZone.SIGNER)), "--json")
-    public = str(json.loads(made)["public_key"])
-    files = sorted(world.places.officers.glob("officer-*.json"))
-    people = [msgspec.json.decode(path.read_bytes(), type=OfficerPublic) for path in files]
-    found = network_by_id(network)
-    key = orders.float_key(found, public, people, THRESHOLD)
-    await officers.order(world, RotateFloat(key, now_ms()))
-    if isinstance(found, BitcoinNetwork):
-        world.purses.floats["rLTC"].add(key.address)
-        await world.outside.pay("rLTC", key.address, FUNDED["rLTC"])
-    else:
-        owner = address_of(PublicKey(bytes.fromhex(public)))
-        await deploy_float(world.outside.evm.rpc_url, owner, key.vault, ANVIL_KEY)
-        assert float_of(owner, key.vault) == key.address  # noqa: S101  both are computed from the same facts
-        await world.outside.pay("ETH", owner, GAS_UNITS)
-        await world.outside.pay("ETH", key.address, FUNDED["ETH"])
+async def _rotate(world: World, networks: Sequence[str]) -> None:
+    """Fresh float keys, their orders by the quorum, and the company's money at the new places."""
+    if not networks:
+        return
+    await world.zones[ZoneName.SIGNER].kill()  # in the thief's hands or not: nobody waits for it
+    keys = [await _renewed(world, network) for network in networks]
+    await asyncio.gather(*(_placed(world, key) for key in keys))
+    for key in keys:
+        await officers.order(world, RotateFloat(key, now_ms()))
     world.zones[ZoneName.SIGNER].up()
 
-    async def is_taken() -> bool:
+    async def are_taken() -> bool:
         query = "SELECT count(*) FROM payments.signer_documents WHERE kind = 'order' AND journal_seq IS NULL"
         return await world.rows(query) == [(0,)]
 
-    await until(is_taken, f"the signer did not take the new float key of {network}")
-    world.event("officers", f"the float of {network} has a new key")
+    await until(are_taken, "the signer did not take the new float keys")
+    world.event("officers", f"new float keys on {', '.join(networks)}")
+
+
+async def _renewed(world: World, network: str) -> FloatKey:
+    """The signer's next key for this network, as the officers compute its place."""
+    made = await _command(world, "rotate", "float", network, "--dir", str(world.places.of(TrustZone.SIGNER)), "--json")
+    files = sorted(world.places.officers.glob("officer-*.json"))
+    people = [msgspec.json.decode(path.read_bytes(), type=OfficerPublic) for path in files]
+    return orders.float_key(network_by_id(network), str(json.loads(made)["public_key"]), people, THRESHOLD)
+
+
+async def _placed(world: World, key: FloatKey) -> None:
+    """The company's money, and on EVM networks the contract, where the new float is."""
+    if isinstance(network_by_id(key.network), BitcoinNetwork):
+        await world.outside.pay("rLTC", key.address, FUNDED["rLTC"])
+        return
+    owner = address_of(PublicKey(bytes.fromhex(key.public_key)))
+    await deploy_float(world.outside.evm.rpc_url, owner, key.vault, ANVIL_KEY)
+    assert float_of(owner, key.vault) == key.address  # noqa: S101  both are computed from the same facts
+    await world.outside.pay("ETH", owner, GAS_UNITS)
+    await world.outside.pay("ETH", key.address, FUNDED["ETH"])
 
 
 async def _command(world: World, *words: str) -> str:
