@@ -47,6 +47,7 @@ async def play(world: World, attacker: Attacker) -> None:
     """An honest round; then every lie that a signer can write into its journal, each shown to the officers."""
     from holdfast.drill import officers
     from holdfast.drill.scenarios.poloniex_2023 import drain
+    from holdfast.faces.cli.serve import ZoneName
 
     owed = await _owed(world)
     machine = officers.CheckingMachine(world.places, world.outside)
@@ -66,6 +67,8 @@ async def play(world: World, attacker: Attacker) -> None:
     (contract,) = world.purses.floats["ETH"]
     held = {one: await world.outside.balance(one, [contract]) for one in ("ETH", "USDT")}
     await attacker.run(drain, thief=world.thief, contract=contract, token=world.facts.plan.token, held=held)
+    await world.kill(ZoneName.SIGNER)  # it stood still, and would not end in order
+    world.up(ZoneName.SIGNER)
     await world.settle()
 
 
