@@ -24,8 +24,6 @@ DEPOSITED = 80 * 10**8
 """What the attacker pays to himself, and takes back with the power of miners."""
 ORDERED = ("60", "60")
 """More than what was his before (60), less than with it; the first is covered either way."""
-DEPTH_MAX = 10
-"""Blocks: what a node still brings back into its mempool, and three times any confirmation rule of the set-up."""
 
 
 async def play(world: World, _attacker: Attacker) -> None:
@@ -69,7 +67,6 @@ async def _reorganise(world: World, height: int, deposit: str, instead: str) -> 
     """Other blocks above this height, more of them, with the one transaction in place of the other."""
     node = world.outside.litecoin
     depth = await node.height() - height
-    world.require(depth <= DEPTH_MAX, "what honest people paid comes back into the mempool")
     world.event("attacker", f"the chain is reorganised, {depth} blocks deep, without his deposit")
     paid = [raw for at in range(height + 1, height + depth + 1) for raw in await node.transactions(at)]
     await node.invalidate(await node.block_hash(height + 1))
