@@ -5,6 +5,7 @@ from hypothesis import given, settings, strategies as st
 
 from fixtures_policy import ADDRESS, NOW, OTHER, Books
 from fixtures_signer import COIN, ETHER, EVM, LTC
+from holdfast.chains.journaled_outputs import strange_outputs
 from holdfast.core import journal as j
 from holdfast.core.intents import Line
 from holdfast.core.journal import Head, JournalBroken, StoredEntry, make_entry, read_entries
@@ -227,7 +228,7 @@ def test_a_coin_that_is_spent_is_no_second_coin_when_its_funding_comes_back(book
 def test_a_funding_that_never_came_cannot_go(books: Books) -> None:
     entry = make_entry(books.record.head, j.FundingGone(LTC.id, "aa:0"), NOW * 1000)
     with pytest.raises(EvidenceFalse, match="never was"):
-        replay(books.record, [entry.stored], "")
+        replay(books.record, [entry.stored], "", strange_outputs)
 
 
 @pytest.mark.parametrize("is_back_first", [False, True])

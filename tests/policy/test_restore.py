@@ -4,6 +4,7 @@ import pytest
 
 from fixtures_policy import ADDRESS, NOW, OTHER, Books
 from fixtures_signer import COIN, ETHER, EVM, LTC, fresh_address, policy_text
+from holdfast.chains.journaled_outputs import strange_outputs
 from holdfast.core import journal as j
 from holdfast.core.intents import Line
 from holdfast.core.journal import make_entry
@@ -214,7 +215,7 @@ def test_a_signature_beyond_the_allow_list_is_no_evidence(books: Books) -> None:
     for seq, is_listed in zip(seqs, (True, False), strict=True):
         entry = make_entry(books.record.head, j.Signed(seq, "0xabc", "00"), books.now * 1000)
         with pytest.raises(EvidenceFalse) as raised:
-            replay(books.record, [entry.stored], books.house.quorum.fingerprint())
+            replay(books.record, [entry.stored], books.house.quorum.fingerprint(), strange_outputs)
         assert ("allow-list" in str(raised.value)) is not is_listed, "a listed one fails later, for its bytes"
 
 
@@ -228,7 +229,7 @@ def test_a_step_that_was_not_due_is_no_evidence(books: Books) -> None:
     order = books.house.order(books.restore(Stage.NORMAL, "*"))
     entry = make_entry(books.record.head, j.Ordered(order, books.now), books.now * 1000)
     with pytest.raises(EvidenceFalse, match="RestoreNotDue"):
-        replay(books.record, [entry.stored], books.house.quorum.fingerprint())
+        replay(books.record, [entry.stored], books.house.quorum.fingerprint(), strange_outputs)
 
 
 def test_the_same_entries_make_the_same_stages(books: Books) -> None:

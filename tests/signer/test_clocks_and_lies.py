@@ -88,6 +88,24 @@ async def test_the_watchtowers_clock_a_month_ahead_refills_nothing(scene: Scene,
         assert len(signer.record.payouts) == 3
 
 
+@pytest.mark.parametrize("days", [30, -30])
+async def test_a_loosening_waits_its_delay_whatever_one_clock_said_when_it_was_taken(
+    scene: Scene, clocks: MovedClocks, days: int
+) -> None:
+    loose = policy_text().replace("version = 1", "version = 2", 1)
+    scene.clocks = clocks
+    async with scene.watched(), scene.signing() as signer:
+        signer.clocks = MachineClocks()
+        await signer.round()
+        clocks.wall_seconds, signer.held = days * DAY, None
+        scene.set_policy(loose)
+        await signer.round()
+        clocks.wall_seconds, signer.held = 0, None
+        await signer.round()
+        assert [policy.version for policy, _ in signer.record.policies.taken] == [1, 2]
+        assert [policy.version for policy in signer._policies()] == [1, 2]
+
+
 async def test_a_restart_of_the_machine_refills_nothing_by_itself(scene: Scene, clocks: MovedClocks) -> None:
     await ready(scene)
     async with scene.watched():

@@ -44,7 +44,8 @@ class PolicyTaken(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
     document: str
     signatures: tuple[Signature, ...]
     at: int
-    """Seconds since 1970 by the signer's clock and the watchtower's, the earlier one."""
+    """Seconds since 1970 by the signer's clock and the watchtower's, the later one: a delay that begins here ends by
+    the earlier one, so that neither clock alone can shorten it."""
 
 
 class CertificateTaken(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="certificate", tag_field="kind"):

@@ -18,6 +18,7 @@ import aiohttp
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from holdfast.chains.journaled_outputs import strange_outputs
 from holdfast.core.errors import HoldfastError, Unavailable
 from holdfast.core.journal import CertificateTaken, Entry, Head, Ordered, PolicyTaken, read_entries
 from holdfast.incident.affected import Affected, TransactionShown, balances, networks_of
@@ -106,7 +107,7 @@ class Gatherer:
         for entry in entries:
             self._document(entry)
         try:
-            await asyncio.to_thread(replay, self.record, stored, self.settings.root_fingerprint)
+            await asyncio.to_thread(replay, self.record, stored, self.settings.root_fingerprint, strange_outputs)
         except (EvidenceFalse, HoldfastError) as error:
             self._lost("balances by the journal, from where it is false", str(error))
 

@@ -35,9 +35,7 @@ class EvidenceFalse(BadInput):
 Strange = Callable[[Record, j.Reserved], str]
 
 
-def replay(
-    record: Record, stored: Iterable[StoredEntry], root_fingerprint: str, strange: Strange | None = None
-) -> list[Entry]:
+def replay(record: Record, stored: Iterable[StoredEntry], root_fingerprint: str, strange: Strange) -> list[Entry]:
     """Fold further entries into the record, each once it is found to be right. Raises `JournalBroken`, `EvidenceFalse`.
 
     `root_fingerprint`: of the quorum, obtained out of band. `strange`: what a reserved transaction pays that it must
@@ -47,7 +45,7 @@ def replay(
     for entry in entries:
         try:
             _check(record, entry, root_fingerprint)
-            if strange is not None and isinstance(entry.body, j.Reserved):
+            if isinstance(entry.body, j.Reserved):
                 _require(not (told := strange(record, entry.body)), entry, told)
         except EvidenceFalse:
             raise

@@ -85,7 +85,7 @@ class Signer:
         """Everything that is to be done now, once. Raises what watchtower, platform and journal raise."""
         work = await self.platform.work(self.settings.wait_seconds)
         await self._lease()
-        take_documents(work, self.record, self._moment().now.earliest, self._add)
+        take_documents(work, self.record, self._times().latest, self._add)  # no delay began before either clock says so
         await self._look(work)
         # verify, entitle, limit
         self.waiting = {}

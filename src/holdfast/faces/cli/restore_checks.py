@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from holdfast.chains.journaled_outputs import strange_outputs
 from holdfast.core.errors import HoldfastError
 from holdfast.core.journal import StoredEntry
 from holdfast.core.tower_status import TowerStatus
@@ -58,7 +59,7 @@ def journal_verified(entries: Sequence[StoredEntry], status: TowerStatus, root: 
     """Every entry by the signatures of people, and the watchtower's head among them."""
     record = Record()
     try:
-        replay(record, entries, root)
+        replay(record, entries, root, strange_outputs)
     except HoldfastError as error:
         return None, _checked("journal-verified", CheckState.OPEN, f"{error.code}: {error.detail}")
     if status.seq and (len(entries) < status.seq or entries[status.seq - 1].hash != status.head):
