@@ -70,6 +70,15 @@ async def put_hint(database: Any, kind: str, network: str, height: int, **facts:
     await put_row(database, "signer_hints", row)
 
 
+async def number_above(database: Any, merchant: str) -> int:
+    """A payout's number that the merchant has not used, and that is not too far below those that he has."""
+    cursor = await database.execute(
+        "SELECT coalesce(max((document::jsonb ->> 'number')::bigint), 0) FROM payments.payouts WHERE merchant_id = %s",
+        [merchant],
+    )
+    return int((await cursor.fetchone())[0]) + 1_000
+
+
 async def journaled(database: Any, kind: str) -> list[dict[str, Any]]:
     """Bodies of a kind in the platform's copy of the signer's journal: documents with their genuine signatures."""
     cursor = await database.execute(

@@ -131,9 +131,10 @@ async def _payouts(database: Any, key: Ed25519PrivateKey, hand: Hand) -> list[st
     cursor = await database.execute("SELECT asset, signature FROM payments.payouts WHERE state = 'confirmed'")
     genuine: dict[str, str] = dict(await cursor.fetchall())
     [genesis, *_] = await forging.journaled(database, "ordered")
+    number = await forging.number_above(database, hand.text("merchant"))
     for asset, symbol in sorted(hand.facts["symbols"].items()):
         for units in ASKED[symbol]:
-            to, number = {hand.facts["thief"][symbol]: units}, 10**7 + len(made)
+            to, number = {hand.facts["thief"][symbol]: units}, number + 1
             text = document_of(forging.payout_of(hand.text("merchant"), asset, to, number=number)).decode()
             approvals = forging.signature_sets(key, APPROVAL_TAG, text, genesis["order"]["signatures"])[1]
             made.append(await forging.put_payout(database, text, genuine[asset], approvals=approvals))

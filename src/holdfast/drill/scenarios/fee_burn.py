@@ -40,6 +40,8 @@ DEARER_TIP = hex(240 * 10**9)
 ABSURD = "0.90000000"
 BUMP_SECONDS = 2
 FLUSH_MIN = 10**15
+DRAIN_BLOCKS = 20
+"""Enough for everything that the budget lets be built."""
 
 
 async def play(world: World, attacker: Attacker) -> None:
@@ -66,6 +68,7 @@ async def play(world: World, attacker: Attacker) -> None:
     await _decided(world, ordered)
     await asyncio.sleep(3 * BUMP_SECONDS)
     world.is_mining = True
+    await world.settle(DRAIN_BLOCKS)
     _lie(world, ABSURD, hex(10**13))
     honest = await world.order(world.shop, "rLTC", "1")
     await world.settle()

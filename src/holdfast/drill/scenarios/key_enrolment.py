@@ -179,9 +179,10 @@ async def order(hand: Hand) -> object:
             "ON CONFLICT DO NOTHING",
             [merchant],
         )
+        number = await forging.number_above(database, hand.text("merchant"))
         for place, (asset, symbol) in enumerate(sorted(hand.facts["symbols"].items())):
             lines = {hand.facts["thief"][symbol]: ASKED[symbol]}
-            signed = key.sign(forging.payout_of(merchant, asset, lines, number=8 * 10**8 + place))
+            signed = key.sign(forging.payout_of(merchant, asset, lines, number=number + place))
             made.append(await forging.put_payout(database, signed.document, signed.signature))
     await database.close()
     return made
