@@ -21,8 +21,9 @@ test: setup ## Check, then run every test
 torture: setup ## kill -9 a thousand times between any two steps of paying out, from a fresh seed
 	@HOLDFAST_KILLS=1000 HOLDFAST_SEED=$${HOLDFAST_SEED:-$$(date +%s)} $(PY)/pytest -s tests/system/test_money_out_killed.py
 
-drills: setup ## Play every attack against a whole platform, and measure what it costs
+drills: setup ## Play every attack and measure what it costs; then each in a build without the guard it is about
 	@$(PY)/holdfast drill --all
+	@$(PY)/pytest -m long tests/drill
 
 bench: setup ## Print the figures of the speed page
 	@$(PY)/holdfast bench

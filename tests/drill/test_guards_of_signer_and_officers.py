@@ -10,7 +10,7 @@ from holdfast.drill.scenarios import kelpdao_2026
 from holdfast.policy import audit
 from holdfast.vault import evidence, psbt, safe
 
-pytestmark = [pytest.mark.node, pytest.mark.drill, pytest.mark.slow, pytest.mark.xdist_group("drill")]
+pytestmark = [pytest.mark.node, pytest.mark.drill, pytest.mark.long]
 
 Play = Callable[..., Awaitable[Verdict]]
 

@@ -8,7 +8,7 @@ from holdfast.client.pinned import Pinned
 from holdfast.drill.measure import fiat
 from holdfast.drill.playing import Verdict
 
-pytestmark = [pytest.mark.node, pytest.mark.drill, pytest.mark.slow, pytest.mark.xdist_group("drill")]
+pytestmark = [pytest.mark.node, pytest.mark.drill, pytest.mark.long]
 
 Play = Callable[..., Awaitable[Verdict]]
 
