@@ -25,6 +25,7 @@ from holdfast.core.journal import JournalBroken
 from holdfast.core.orders import CHECKS, Restore, Stage
 from holdfast.policy.record import Coin
 from holdfast.policy.rules import Rule
+from holdfast.signer import loop
 from holdfast.signer.loop import Signer
 from holdfast.signer.platform import PlatformUnreachable
 from holdfast.signer.store import Journal, JournalInUse, replay
@@ -145,6 +146,32 @@ async def test_a_freeze_stops_signing_on_its_network_and_a_restore_lets_it_go_on
         for _ in range(2):
             await signer.round()
         assert scene.platform.waiting[payout].rule == Rule.STAGE_ALLOWLISTED
+
+
+@pytest.mark.parametrize("part", [2, 5_000])
+@pytest.mark.parametrize("scope", [EVM.id, EVM.coin.id, "mer_one", "*"])
+async def test_a_freeze_between_signature_and_release_holds_the_bytes_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, scope: str, part: int
+) -> None:
+    """However many parts the journal is handed over in."""
+    await ready(scene)
+    to = fresh_address(EVM)
+    scene.order([(to, ETHER)])
+    ask = Tower.ask
+
+    async def frozen_now(self: Tower, journal: Journal) -> Held:
+        if any(one.signed for one in journal.record.reservations.values()) and not scene.tower.store.frozen:
+            scene.tower._freeze(scene.house.freeze(scope, at=scene.clocks.wall_ms() // 1000))
+        return await ask(self, journal)
+
+    async with scene.watched(), scene.signing() as signer:
+        monkeypatch.setattr(Tower, "ask", frozen_now)
+        monkeypatch.setattr(loop, "PUBLISHED_MAX", part)
+        await signer.round()
+        await signer.round()
+        [signed] = raws(signer)
+        assert all(signed not in entry.document for entry in scene.platform.entries)
+    assert await balance(scene, to) == 0
 
 
 async def test_a_deposit_that_is_not_there_entitles_nobody(scene: Scene) -> None:

@@ -7,13 +7,11 @@ Nothing leaves before it is on disk and witnessed. Whatever fails, the round is 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from holdfast.chains.outflow import FeeRate
 from holdfast.core import journal as j
 from holdfast.core.errors import HoldfastError
-from holdfast.core.journal import StoredEntry
 from holdfast.core.networks import EvmNetwork, Network
 from holdfast.core.orders import SignedOrder
 from holdfast.policy import admit
@@ -294,21 +292,21 @@ class Signer:
             if reservation.signed is not None and reservation.signed_at <= limit:
                 await self._send(reservation.body.network, bytes.fromhex(reservation.signed.raw))
                 self.released.add(reservation.seq)
-        entries = self.journal.entries(mirrored, limit, PUBLISHED_MAX)
-        if entries or self.waiting:
-            await self._publish(mirrored, entries, held)
+        if self.journal.entries(mirrored, limit, 1) or self.waiting:
+            await self._publish(mirrored, limit, held)
 
-    async def _publish(self, mirrored: int, entries: Sequence[StoredEntry], held: Held) -> None:
-        """To the platform, in parts that it takes; what it holds already it does not mind."""
+    async def _publish(self, mirrored: int, limit: int, held: Held) -> None:
+        """Entries up to the limit to the platform, in parts that it takes; what it holds already it does not mind."""
         waiting = list(self.waiting.values())
+        entries = self.journal.entries(mirrored, limit, PUBLISHED_MAX)
         while True:
             up_to = mirrored + len(entries)
             lease = held.signed if up_to == held.lease.seq else None
             now_mirrored = await self.platform.publish(mirrored, entries, lease, waiting)
-            if now_mirrored <= mirrored or now_mirrored >= held.lease.seq or len(entries) < PUBLISHED_MAX:
+            if now_mirrored <= mirrored or now_mirrored >= limit or len(entries) < PUBLISHED_MAX:
                 return
             mirrored, waiting = now_mirrored, []
-            entries = self.journal.entries(mirrored, held.lease.seq, PUBLISHED_MAX)
+            entries = self.journal.entries(mirrored, limit, PUBLISHED_MAX)
 
     async def _send(self, network: str, raw: bytes) -> None:
         """To our own nodes. The platform's broadcaster sends the same bytes for as long as it takes."""
