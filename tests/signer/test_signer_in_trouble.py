@@ -22,6 +22,7 @@ from holdfast.chains.evm_transactions import sign as sign_gas
 from holdfast.chains.outflow import FeeRate
 from holdfast.core.evm_transactions import Fees, Transaction
 from holdfast.core.journal import JournalBroken
+from holdfast.core.money import format_units
 from holdfast.core.orders import CHECKS, Restore, Stage
 from holdfast.policy.record import Coin
 from holdfast.policy.rules import Rule
@@ -272,6 +273,21 @@ async def test_a_stuck_transaction_without_enough_change_takes_another_coin_and_
         [last] = signer.record.waiting()
         assert last.body.payouts == (again,)
     assert await balance(scene, to) == 2 * COIN
+
+
+async def test_payouts_that_are_too_dear_together_or_alone_stop_nobody_else(scene: Scene) -> None:
+    await ready(scene)
+    async with scene.watched(), scene.signing() as signer:
+        scene.order([(fresh_address(EVM), ETHER)])
+        await signer.round()
+        [alone] = signer.record.waiting()
+        most = f'fee_max = "{format_units(alone.body.fee_units * 5 // 4, 18)}"'
+        scene.set_policy(policy_text().replace('fee_max = "4"', most, 1).replace("version = 1", "version = 2", 1))
+        dear = scene.order([(fresh_address(EVM), ETHER // 1000) for _ in range(60)])
+        cheap = [scene.order([(fresh_address(EVM), ETHER)]) for _ in range(3)]
+        await signer.round()
+        assert [one for later in signer.record.waiting()[1:] for one in later.body.payouts] == cheap
+        assert list(signer.record.unreserved) == [dear]
 
 
 async def test_a_stranger_with_the_float_key_is_noticed_and_the_network_stops(scene: Scene) -> None:

@@ -244,10 +244,15 @@ class Signer:
             if not is_held_back(self.record, payout, moment.now)
             and not any(moment.is_frozen(self.record, scope) for scope in (payout.asset, payout.merchant))
         ]
-        for batch in building.batches(network, asset, [one for one in payouts if one[1].asset == asset]):
+        batches = building.batches(network, asset, [one for one in payouts if one[1].asset == asset])
+        while batches:
+            batch = batches.pop(0)
             body = building.pay(self.record, network, batch, rate)
-            if isinstance(body, NotEnough) or not self._reserve(body):
+            refused = None if isinstance(body, NotEnough) else self._reserve(body)
+            if isinstance(body, NotEnough) or refused is Rule.LIMIT_FEES:
                 break
+            if refused is not None and len(batch) > 1:  # too dear together; who is too dear alone stops nobody else
+                batches[:0] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
 
     def _bump(self, network: Network, rate: FeeRate) -> None:
         now = self.clocks.boot_ms()
@@ -259,13 +264,14 @@ class Signer:
                 if body is not None:
                     self._reserve(body)
 
-    def _reserve(self, body: j.Reserved) -> bool:
+    def _reserve(self, body: j.Reserved) -> Rule | None:
+        """Journal a reservation; or why its fee may not be paid."""
         refused = building.refuse_fee(self.record, body, self._policies())
         if refused is not None:
             log.warning("%s: a %s waits: %s %s", body.network, body.purpose, refused.rule, refused.detail)
-            return False
+            return refused.rule
         self._add(body)
-        return True
+        return None
 
     def _sign(self, held: Held) -> None:
         """Sign what is reserved, where nothing is frozen, while the lease runs."""
