@@ -50,7 +50,7 @@ def test_the_quorum_is_made_of_the_officers_keystores(made: Path) -> None:
 def test_secrets_lie_in_files_that_only_their_owner_may_read(made: Path) -> None:
     secret = [*(made / "secrets").iterdir(), *made.glob("*/*.keystore"), *made.glob("*/passphrase")]
     secret.append(made / "signer" / "token")
-    assert len(secret) == 12
+    assert len(secret) == 14
     assert {stat.S_IMODE(path.stat().st_mode) for path in secret} == {0o600}
     assert {stat.S_IMODE((made / name).stat().st_mode) for name in ("secrets", "officers")} == {0o700}
     config = (made / "holdfast.toml").read_text()

@@ -146,7 +146,7 @@ def test_no_secret_is_in_a_log_an_argument_or_an_environment(served: Served) -> 
     passwords = (served.directory / "data" / "database" / "passwords").read_text().split()
     files = [*(served.directory / "secrets").iterdir(), *served.directory.glob("*/passphrase")]
     secrets = [path.read_text().strip() for path in files] + [line.rpartition(":")[2] for line in passwords]
-    assert len(secrets) == 10
+    assert len(secrets) == 11
     until(lambda: "node-unreachable" in httpx.get(f"http://127.0.0.1:{served.ports['follower']}/ready").text)
     for pid in processes(served.directory):
         seen = b"".join(Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ"))
