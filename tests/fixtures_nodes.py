@@ -10,8 +10,9 @@ from holdfast.chains.localnet import AnvilNode, RegtestNode, anvil, litecoin_reg
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def litecoin(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RegtestNode]:
-    """A litecoind in regtest whose wallet has coins. Tests share its chain: expect any height."""
-    async with litecoin_regtest(tmp_path_factory.mktemp("litecoin")) as node:
+    """A litecoind in regtest whose wallet has coins. Tests share its chain: expect any height, and no extension blocks,
+    so that blocks of chosen transactions can be made at all of them."""
+    async with litecoin_regtest(tmp_path_factory.mktemp("litecoin"), has_extension=False) as node:
         yield node
 
 

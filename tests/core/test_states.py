@@ -78,8 +78,10 @@ def test_what_was_signed_can_be_paid_or_lost_on_chain_and_never_refused() -> Non
 
 
 def test_what_is_over_stays_over() -> None:
-    ends = (PayoutState.CONFIRMED, PayoutState.REFUSED, PayoutState.ABANDONED, PayoutState.FAILED)
+    ends = (PayoutState.REFUSED, PayoutState.ABANDONED, PayoutState.FAILED)
     assert all(PAYOUT_MOVES[state] == frozenset() for state in ends)
+    # What the vault paid is as final as its block; what the float paid, by the signer's word, is over.
+    assert PAYOUT_MOVES[PayoutState.CONFIRMED] == {PayoutState.BROADCAST}
 
 
 def test_money_that_was_returned_or_is_held_is_never_credited_by_a_detour() -> None:

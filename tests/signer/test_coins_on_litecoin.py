@@ -4,6 +4,7 @@ import pytest
 
 from fixtures_chain_facts import litecoin_balances
 from fixtures_signer import COIN, LTC, MinedHint, Scene, fresh_address
+from holdfast.chains.outflow import FeeRate
 from holdfast.policy.record import Reservation
 from holdfast.signer.build_bitcoin import spendable
 from holdfast.signer.coins import CHAIN_MAX
@@ -67,7 +68,12 @@ async def test_many_small_coins_become_one_while_fees_are_low_and_payouts_go_on(
     await scene.deposit(ltc=20 * COIN)
     for count in (20, 20, CONSOLIDATE_COINS - 39):  # nodes relay no longer chains of the payer's change
         await scene.fund(ltc=[COIN // 10] * count)
+
+    async def quiet() -> FeeRate:
+        return FeeRate(per_kvb=1_000)
+
     async with scene.watched(), scene.signing() as signer:
+        signer.sights[LTC.id].outflow.fees = quiet  # type: ignore[method-assign]  # whatever this node has seen
         await signer.round()
         [one] = signer.record.waiting()
         assert one.body.purpose == "consolidation"

@@ -82,8 +82,12 @@ class RegtestNode:
         port: int | None = None,
         *,
         peer_port: int | None = None,
+        has_extension: bool = True,
     ) -> None:
-        """`port`: of its JSON-RPC, `peer_port`: where peers find it; None for any free one."""
+        """`port`: of its JSON-RPC, `peer_port`: where peers find it; None for any free one.
+
+        `has_extension`: whether a litecoind has extension blocks from height 432 on; then `mine_only` ends there.
+        """
         self.network = network
         self.data_dir = data_dir
         rpc_port, self._peer_port = port or free_port(), peer_port or free_port()
@@ -92,7 +96,9 @@ class RegtestNode:
         credentials = Credentials(cookie_file=self.cookie_file)
         self._rpc = LocalRpc(self.rpc_url, network.name, credentials)
         self._wallet = LocalRpc(f"{self.rpc_url}wallet/{_WALLET}", network.name, credentials)
-        self._process = LocalProcess(_command(binary, data_dir, rpc_port, self._peer_port), data_dir / "node.log")
+        command = _command(binary, data_dir, (rpc_port, self._peer_port), has_extension=has_extension)
+        self._process = LocalProcess(command, data_dir / "node.log")
+        self._has_extension = has_extension
 
     # --- its life
 
@@ -157,7 +163,8 @@ class RegtestNode:
     async def mine(self, blocks: int = 1, to: str | None = None) -> list[str]:
         """Make so many blocks of what waits; rewards go to the wallet, or to an address. Their hashes."""
         address = to or await self.new_address()
-        missing = _EXTENSION_HEIGHT - await self.height() if self.network.uri_scheme == "litecoin" else 0
+        is_litecoin = self.network.uri_scheme == "litecoin"
+        missing = _EXTENSION_HEIGHT - await self.height() if is_litecoin and self._has_extension else 0
         if not 0 < missing <= blocks:
             return await self._rpc.call(list[str], "generatetoaddress", blocks, address)
         before = await self._rpc.call(list[str], "generatetoaddress", missing - 1, address)
@@ -286,20 +293,24 @@ async def regtest(data_dir: Path) -> AsyncIterator[RegtestNode]:
 
 
 @asynccontextmanager
-async def litecoin_regtest(data_dir: Path, port: int | None = None) -> AsyncIterator[RegtestNode]:
+async def litecoin_regtest(
+    data_dir: Path, port: int | None = None, *, has_extension: bool = True
+) -> AsyncIterator[RegtestNode]:
     """A running litecoind in regtest. Raises `NodeBinaryMissing`, `LocalNodeFailed`."""
-    async with _running("litecoind", data_dir, port) as node:
+    async with _running("litecoind", data_dir, port, has_extension=has_extension) as node:
         yield node
 
 
 @asynccontextmanager
-async def _running(program: str, data_dir: Path, port: int | None = None) -> AsyncIterator[RegtestNode]:
+async def _running(
+    program: str, data_dir: Path, port: int | None = None, *, has_extension: bool = True
+) -> AsyncIterator[RegtestNode]:
     binary = shutil.which(program)
     if binary is None:
         raise NodeBinaryMissing(f"{program} is not on the PATH (Debian: apt-get install {program})")
     network = known_network("bitcoin-regtest" if program == "bitcoind" else "litecoin-regtest")
     assert isinstance(network, BitcoinNetwork)  # noqa: S101  by the table's own rows
-    node = RegtestNode(binary, network, data_dir, port)
+    node = RegtestNode(binary, network, data_dir, port, has_extension=has_extension)
     try:
         await node.start()
         yield node
@@ -307,7 +318,8 @@ async def _running(program: str, data_dir: Path, port: int | None = None) -> Asy
         await node.stop()
 
 
-def _command(binary: str, data_dir: Path, rpc_port: int, peer_port: int) -> list[str]:
+def _command(binary: str, data_dir: Path, ports: tuple[int, int], *, has_extension: bool) -> list[str]:
+    rpc_port, peer_port = ports
     command = [
         binary, "-regtest", f"-datadir={data_dir}", "-server", "-printtoconsole=0",
         f"-rpcport={rpc_port}", "-rpcbind=127.0.0.1", "-rpcallowip=127.0.0.1",
@@ -317,4 +329,6 @@ def _command(binary: str, data_dir: Path, rpc_port: int, peer_port: int) -> list
     ]  # fmt: skip
     if Path(binary).name == "litecoind":
         command.append("-mempoolreplacement=1")  # off there by default
+        if not has_extension:
+            command.append("-vbparams=mweb:9999999999:9999999999")  # not before the year 2286
     return command
