@@ -28,12 +28,14 @@ async def test_without_the_merchants_signature_forged_requests_are_paid_and_the_
     assert verdict.losses.stolen
 
 
+@pytest.mark.long
 async def test_without_a_memory_of_payouts_they_are_paid_again_and_the_drill_shows_it(drill: Play) -> None:
     verdict = await drill("replay", without="memory-of-payouts")
     assert not verdict.is_held
     assert fiat(verdict.losses.company) > 0
 
 
+@pytest.mark.long
 async def test_where_nobody_looks_at_the_float_a_theft_goes_unseen_and_the_drill_fails(drill: Play) -> None:
     verdict = await drill("alphapo-2023", without="eyes")
     assert not verdict.is_held

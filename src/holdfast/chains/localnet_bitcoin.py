@@ -74,7 +74,7 @@ class _Block(msgspec.Struct):
 class RegtestNode:
     """One running node of the Bitcoin family in regtest. `height`s and hashes as the node counts them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  two of them by name only
         self,
         binary: str,
         network: BitcoinNetwork,

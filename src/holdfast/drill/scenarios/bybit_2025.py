@@ -23,7 +23,6 @@ NAME = "bybit-2025"
 TITLE = "the platform shows officers one settlement and hands over another"
 OWNS = (TrustZone.PLATFORM,)
 BOUND = Bound.NOTHING
-QUICK = True
 
 ASSETS = ("rLTC", "ETH")
 

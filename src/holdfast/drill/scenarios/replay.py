@@ -21,7 +21,6 @@ NAME = "replay"
 TITLE = "every genuine message is sent again, many times and in any order"
 OWNS = (TrustZone.PLATFORM,)
 BOUND = Bound.NOTHING
-QUICK = True
 
 PAYOUTS = {"rLTC": "2", "ETH": "0.1", "USDT": "40"}
 TIMES = 4
