@@ -173,8 +173,8 @@ class Link:
         self._open |= {writer, back}
         try:
             await asyncio.gather(self._hear(reader, back), self._carry(there, writer))
-        except OSError:
-            pass  # one of the two sides is gone, and so is the other now
+        except (OSError, asyncio.CancelledError):
+            pass  # one of the two sides is gone, or the line is taken down: nobody waits for this
         finally:
             self._open -= {writer, back}
             for one in (writer, back):
