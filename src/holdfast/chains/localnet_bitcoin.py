@@ -250,6 +250,10 @@ class RegtestNode:
         block = await self._rpc.call(_Block, "getblock", await self.block_hash(height), 2)
         return [each.hex for each in block.tx[1:]]
 
+    async def waiting(self) -> list[str]:
+        """What waits for a block, as hex."""
+        return [await self._rpc.call(str, "getrawtransaction", each) for each in await self.mempool()]
+
     async def send_raw(self, raw: str) -> str:
         """Hand in a signed transaction. The txid."""
         return await self._rpc.call(str, "sendrawtransaction", raw)

@@ -69,6 +69,7 @@ async def _reorganise(world: World, height: int, deposit: str, instead: str) -> 
     depth = await node.height() - height
     world.event("attacker", f"the chain is reorganised, {depth} blocks deep, without his deposit")
     paid = [raw for at in range(height + 1, height + depth + 1) for raw in await node.transactions(at)]
+    paid += await node.waiting()
     await node.invalidate(await node.block_hash(height + 1))
     await node.mine_only([instead])
     await node.mine(depth + 1)
