@@ -50,7 +50,7 @@ class Flows:
         if len(self.target) != count or len(self.low) != count or len(self.high) not in (0, count):
             raise FlowsMalformed(f"{count} sources, {len(self.target)} targets, {len(self.low)} amounts")
         for column in (self.source, self.target):
-            if count and not (0 <= int(column.min()) and int(column.max()) < self.nodes):
+            if count and not (int(column.min()) >= 0 and int(column.max()) < self.nodes):
                 raise FlowsMalformed("a node that there is not")
         if len(self.high) and int(self.high.max()) * WORD >= UNITS_MAX:
             raise FlowsMalformed("an amount above every supply")

@@ -139,10 +139,12 @@ def first_in_first_out(source, target, low, high, thefts, stops, sizes):
                 continue
             end = last[t]
             if end != _NONE and is_dirty[end] == is_taken_dirty:
-                sh, parcel_l[end] = add(parcel_h[end] if is_wide else ZERO, parcel_l[end], ph, pl)
+                sh, sl = add(parcel_h[end] if is_wide else ZERO, parcel_l[end], ph, pl)
                 if is_wide:
                     parcel_h[end] = sh
-                continue
+                if is_wide or sh == ZERO:  # else one word does not hold both: they stay two parcels
+                    parcel_l[end] = sl
+                    continue
             if free != _NONE:
                 new = free
                 free = behind[free]
@@ -206,7 +208,7 @@ def index_of(source, nodes):
 
 @njit(cache=True)
 def within(starts, rows, target, begin, hops):
-    """Rows that can be reached from the rows `begin` forwards in time, hop by hop; the hop of each found row beside it."""
+    """Rows that can be reached from the rows `begin` forwards in time, hop by hop; the hop of each beside it."""
     earliest = np.full(len(starts) - 1, np.int64(2**62), np.int64)
     wave, found, hop_of = np.empty(0, np.int64), list(begin), [0] * len(begin)
     is_found = np.zeros(len(target), np.bool_)

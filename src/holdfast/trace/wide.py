@@ -1,4 +1,4 @@
-"""Unsigned 128-bit numbers as pairs of 64-bit words, for compiled loops: amounts of the smallest unit are never rounded.
+"""Unsigned 128-bit numbers as pairs of 64-bit words, for compiled loops: amounts in smallest units, never rounded.
 
 One ether is 10^18 wei, so that a machine word ends at 18 ether. `high, low` is the order everywhere. Results that do
 not fit wrap around: callers keep sums below 2^127, which no asset's supply reaches (larger tokens are not admitted).
@@ -18,10 +18,10 @@ WORD_BITS = 64
 
 
 @intrinsic
-def _product_high(typingctx, x, y):  # type: ignore[no-untyped-def]  # the compiler's own calling convention
+def _product_high(typingctx, x, y):
     """The upper 64 bits of a product."""
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]  # as above
+    def codegen(context, builder, signature, args):
         wide = ir.IntType(128)
         product = builder.mul(builder.zext(args[0], wide), builder.zext(args[1], wide))
         return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
@@ -94,7 +94,7 @@ def _share_of_words(t, a, b):
 
 @njit
 def share(th, tl, ah, al, bh, bl):
-    """floor(t * a / b) for t and a up to b, all below 2^127: exact, by an estimate that is corrected until it is right."""
+    """floor(t * a / b) for t and a up to b, all below 2^127: exact, by an estimate that is corrected until right."""
     if bh == ZERO and bl < _HALF:
         return ZERO, _share_of_words(tl, al, bl)
     return _share(th, tl, ah, al, bh, bl)

@@ -1,0 +1,179 @@
+"""The words of a trace: transfers as a chain has them, labels, and what was found, each with its reason. Pure values.
+
+Units are integers of the asset's smallest unit. An address is in the network's canonical form (EIP-55 on EVM).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import msgspec
+
+
+class Movement(StrEnum):
+    """What moved it."""
+
+    COIN = "coin"
+    """A transaction of the account itself (EVM)."""
+    INTERNAL = "internal"
+    """A call inside a transaction (EVM, where the node tells)."""
+    TOKEN = "token"  # noqa: S105  a kind of asset, no secret
+    """A log of a token's contract."""
+    INPUT = "input"
+    """An output's units into the transaction that spends it (Bitcoin family); `target` is the transaction."""
+    OUTPUT = "output"
+    """A transaction's units to an output's address (Bitcoin family); `source` is the transaction."""
+    FEE = "fee"
+    """What a transaction left to the miner; the last thing that it pays."""
+
+
+class Transfer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One movement of one asset. Its place (`height`, `order`) is its place in time."""
+
+    network: str
+    """CAIP-2."""
+    height: int
+    order: int
+    """Place inside the block, transactions first: no two transfers of a block share it."""
+    time: int
+    """The block's, seconds since 1970."""
+    transaction: str
+    source: str
+    target: str
+    asset: str
+    """CAIP-19."""
+    units: int
+    movement: Movement = Movement.COIN
+    outpoint: str = ""
+    """`txid:vout` of the output that is spent or made (Bitcoin family): it is the node that taint lies at."""
+    evidence: str = ""
+    """Id of the raw reply that shows it, in the case's evidence."""
+
+
+class LabelKind(StrEnum):
+    """What a labelled address is. Services end a trace: behind them is everybody's money."""
+
+    EXCHANGE = "exchange"
+    DEPOSIT = "exchange-deposit"
+    """A customer's deposit address at an exchange: the exchange knows whose."""
+    SWAPPER = "swapper"
+    """A custodial swap service: in one asset, out another, from its own stock."""
+    DEX = "dex"
+    BRIDGE = "bridge"
+    MIXER = "mixer"
+    ISSUER = "issuer"
+    GAMBLING = "gambling"
+    PAYMENT = "payment-processor"
+    CONTRACT = "contract"
+    SANCTIONED = "sanctioned"
+    THEFT = "theft"
+    VICTIM = "victim"
+    OTHER = "other"
+
+    @property
+    def is_service(self) -> bool:
+        """Whether many people's money mixes there."""
+        return self in _SERVICES
+
+
+_SERVICES = frozenset({
+    LabelKind.EXCHANGE, LabelKind.DEPOSIT, LabelKind.SWAPPER, LabelKind.DEX, LabelKind.BRIDGE, LabelKind.MIXER,
+    LabelKind.ISSUER, LabelKind.GAMBLING, LabelKind.PAYMENT,
+})  # fmt: skip
+
+
+class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What somebody says of an address: a claim with its source, never a fact."""
+
+    network: str
+    """CAIP-2, or `eip155:*` for an account that is the same on every EVM network."""
+    address: str
+    name: str
+    """Of the actor: `Binance`, `Lazarus Group`."""
+    kind: LabelKind
+    source: str
+    """The feed or document, with its version."""
+    confidence: int
+    """0 to 100, as STIX has it."""
+    stated_at: int
+    """Seconds since 1970: when the source said so."""
+    valid_from: int = 0
+    valid_until: int = 0
+    """0: still. An address is sanctioned from and until."""
+
+
+class Reason(StrEnum):
+    """Why a step was taken."""
+
+    THEFT = "theft"
+    DIRECT = "direct"
+    """The tainted node sent it."""
+    CHANGE = "change"
+    PEEL = "peel"
+    SWAP = "swap"
+    """Another asset came back in the same transaction."""
+    WRAP = "wrap"
+    BRIDGE = "bridge"
+    """The chain itself says where it came out."""
+    CANDIDATE = "candidate"
+    """Amount and time fit: one of several."""
+    MIXER = "mixer"
+    OVERRULED = "overruled"
+    """A person decided."""
+
+
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One edge of a trace."""
+
+    id: str
+    """`E0001`, in the order of time: what the report and the pictures name it."""
+    transfer: Transfer
+    hop: int
+    reason: Reason
+    confidence: int
+    """0 to 100."""
+    carried: dict[str, int]
+    """By `taint.Policy`: how much of the theft it carried, in units of its asset."""
+    of: int = 1
+    """Of how many candidates this is one."""
+    why: str = ""
+    """In a sentence, with the figures that decided."""
+
+
+class EndKind(StrEnum):
+    """Why a trace goes no further at an address."""
+
+    SERVICE = "service"
+    UNSPENT = "unspent"
+    BELOW = "below-the-limit"
+    TIME = "after-the-limit"
+    UNREADABLE = "unreadable"
+    """The source could not tell."""
+    OVERRULED = "overruled"
+
+
+class End(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where some of it is now."""
+
+    network: str
+    address: str
+    asset: str
+    kind: EndKind
+    lies: dict[str, int]
+    """By policy: how much of the theft lies there, in units of the asset."""
+    label: Label | None = None
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Trace:
+    """What was found of one theft."""
+
+    thefts: list[Transfer] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    ends: list[End] = field(default_factory=list)
+    skipped: dict[str, int] = field(default_factory=dict)
+    """By reason: rows that were left out (spam tokens, poison, malformed), counted and never silent."""
+    stopped: list[str] = field(default_factory=list)
+    """Where it had to stop, and why."""
