@@ -147,6 +147,22 @@ async def test_a_balance_that_falls_without_a_flush_is_a_lie(chain, node, liar):
         await node.blocks(headers, chain.watch(address))
 
 
+async def test_a_balance_of_the_next_block_told_for_the_newest_is_not_believed(chain, node, liar):
+    """What anvil does for some milliseconds while it makes a block: the payment would be credited twice."""
+    address = chain.address(3)
+    start = await chain.height()
+    await chain.mine(1)
+    headers = await chain.headers_since(start)
+    balances = iter([0, 9, 0, 0])  # before and after; asked again, the truth
+
+    def early(_: dict[str, Any], answer: dict[str, Any]) -> None:
+        answer["result"] = f"0x{next(balances):032x}"
+
+    liar.tells("eth_call", early)
+    with pytest.raises(NodeAnswerMalformed, match="two balances"):
+        await node.blocks(headers, chain.watch(address))
+
+
 async def test_headers_of_another_height_are_refused(chain, node, liar):
     liar.tells("eth_getBlockByNumber", in_each("number", "0x7"))
     with pytest.raises(NodeAnswerMalformed):

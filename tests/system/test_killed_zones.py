@@ -55,6 +55,8 @@ class Load:
     """By the idempotency key under which each was asked for."""
     paid: Counter[str] = field(default_factory=Counter)
     """Units paid on chain, by asset."""
+    paid_at: Counter[str] = field(default_factory=Counter)
+    """The same by address: it names a payment that is missing or counted twice."""
     secret: str = ""
     heard: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
@@ -86,6 +88,7 @@ class Load:
                 async with self.payer:  # one account, one nonce after another
                     await self.evm.send(quote.address, units)
             self.paid[asset] += units
+            self.paid_at[quote.address] += units
 
     async def insist(self, client: AsyncHoldfast, key: str, asset: str) -> Invoice:
         """The same request under the same key until there is an answer."""
@@ -232,14 +235,17 @@ async def everything_is_there(client: AsyncHoldfast, load: Load) -> None:
     await eventually(unsettled)
     assert len({invoice.id for invoice in load.invoices.values()}) == len(load.invoices) > 20
     credited: Counter[str] = Counter()
+    credited_at: Counter[str] = Counter()
     after = None
     while True:
         page = await client.deposits(after=after, limit=200)
         for deposit in page.items:
             assert deposit.state is DepositState.CONFIRMED
             credited[deposit.asset] += int(deposit.units)
+            credited_at[deposit.address] += int(deposit.units)
         if (after := page.next) is None:
             break
+    assert credited_at == load.paid_at
     assert credited == load.paid
     assert {one.asset: int(one.available_units) for one in (await client.balances()).items} == dict(load.paid)
 

@@ -7,6 +7,8 @@ joins them. It holds no key and sends no transaction.
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -68,6 +70,8 @@ _GENESIS = {
 }
 
 _ADDRESS_TOPIC_HEAD = bytes(12)
+_BLOCK_MADE_SECONDS = 0.5
+"""Between carrying out a block's transactions and telling of it as the newest: milliseconds, on a starved machine."""
 _NO_CREDENTIALS = Credentials()
 _LIMITS = Limits()
 
@@ -128,6 +132,7 @@ class EvmNode:
             return [Block(headers[0], ()), *await self.blocks(headers[1:], watch)]
         found = await self._found(headers, watch)
         coin = await self._coin_gains(found, watch)
+        await self._ask_again(found[-1], coin[-1])
         token = await self._token_gains(found)
         return [
             Block(
@@ -252,6 +257,25 @@ class EvmNode:
             )
             ranges = [half for one, middle in zip(wide, middles, strict=True) for half in one.halves(middle)]
         return gains
+
+    async def _ask_again(self, last: _Found, gains: Mapping[str, int]) -> None:
+        """Make sure of coin that came without a transaction: balances alone tell of it.
+
+        A node that is just making the next block may tell the next block's balance for its newest: the same payment
+        would be credited here by its balance and there by its transaction. Raises `NodeAnswerMalformed`.
+        """
+        paid: Counter[str] = Counter()
+        for payment in last.payments:
+            paid[payment.address] += payment.units
+        apart = tuple(address for address, units in gains.items() if units > paid[address])
+        if not apart:
+            return
+        await asyncio.sleep(_BLOCK_MADE_SECONDS)
+        places = (last.header.parent, last.header.hash)
+        before, after = await coin_balances(self._rpc, [BalanceQuestion(place, apart) for place in places])
+        for address in apart:
+            if gained(before[address], after[address], flushed_units(last.flushes, address, COIN)) != gains[address]:
+                raise NodeAnswerMalformed(f"{self.name}: two balances of {address} in block {last.header.hash}")
 
     async def _token_gains(self, found: Sequence[_Found]) -> list[dict[tuple[str, str], int]]:
         """How much of each token each address gained in each block in which a transfer to it was logged."""
