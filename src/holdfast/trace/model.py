@@ -139,6 +139,9 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of how many candidates this is one."""
     why: str = ""
     """In a sentence, with the figures that decided."""
+    after: tuple[str, ...] = ()
+    """Ids of the steps whose money this is, where the chain does not show it: the leg into a swap or a bridge, the payment
+    to a swapper. Empty: those that paid its source."""
 
 
 class EndKind(StrEnum):
