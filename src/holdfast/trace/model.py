@@ -11,6 +11,10 @@ from enum import StrEnum
 import msgspec
 
 
+FEES = "fees"
+"""`Transfer.target` of a fee: miners have addresses too, but nobody follows money to them."""
+
+
 class Movement(StrEnum):
     """What moved it."""
 
@@ -49,6 +53,8 @@ class Transfer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`txid:vout` of the output that is spent or made (Bitcoin family): it is the node that taint lies at."""
     evidence: str = ""
     """Id of the raw reply that shows it, in the case's evidence."""
+    memo: str = ""
+    """What the transaction says beside: text of an OP_RETURN output, or of a bridge's log."""
 
 
 class LabelKind(StrEnum):
