@@ -10,7 +10,6 @@ from enum import StrEnum
 
 import msgspec
 
-
 FEES = "fees"
 """`Transfer.target` of a fee: miners have addresses too, but nobody follows money to them."""
 
@@ -74,6 +73,10 @@ class LabelKind(StrEnum):
     CONTRACT = "contract"
     SANCTIONED = "sanctioned"
     THEFT = "theft"
+    CRIME = "crime"
+    """Of money that was got by another crime: ransom, fraud, a market of forbidden goods."""
+    FROZEN = "frozen"
+    """An issuer has frozen its token there."""
     VICTIM = "victim"
     OTHER = "other"
 
@@ -133,7 +136,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One edge of a trace."""
 
     id: str
-    """`E0001`, in the order of time: what the report and the pictures name it."""
+    """`E` and twelve hex digits of a hash of what it says: the same in every run, so that a decision about it stays."""
     transfer: Transfer
     hop: int
     reason: Reason
@@ -146,8 +149,8 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     why: str = ""
     """In a sentence, with the figures that decided."""
     after: tuple[str, ...] = ()
-    """Ids of the steps whose money this is, where the chain does not show it: the leg into a swap or a bridge, the payment
-    to a swapper. Empty: those that paid its source."""
+    """Ids of the steps whose money this is, where the chain does not show it: the leg into a swap or a bridge, the
+    payment to a swapper. Empty: those that paid its source."""
 
 
 class EndKind(StrEnum):
@@ -175,6 +178,38 @@ class End(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     detail: str = ""
 
 
+class Crossing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where money became another asset, or came out on another network: what was given and what was got for it.
+
+    Per asset and policy: stolen + all got = all ends + all given.
+    """
+
+    reason: Reason
+    confidence: int
+    gave: dict[str, dict[str, int]]
+    """By asset and policy: how much of the theft went in."""
+    got: dict[str, dict[str, int]]
+    """How much of it came out."""
+    into: tuple[str, ...]
+    """Ids of the steps that went in."""
+    out: tuple[str, ...]
+    why: str = ""
+
+
+class Chain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A peel chain: a remainder that goes on and on, and what was peeled off at each hop. Shown and counted as one."""
+
+    steps: tuple[str, ...]
+    """Ids of the remainder's steps, in order."""
+    peels: tuple[str, ...]
+    longest_gap: int
+    """Seconds that the remainder rested, at most."""
+    ambiguous: int
+    """Hops at which another output could have been the remainder."""
+    ended: str
+    """Why it ends there."""
+
+
 @dataclass(slots=True)
 class Trace:
     """What was found of one theft."""
@@ -184,5 +219,7 @@ class Trace:
     ends: list[End] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
     """By reason: rows that were left out (spam tokens, poison, malformed), counted and never silent."""
+    crossings: list[Crossing] = field(default_factory=list)
+    chains: list[Chain] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     """Where it had to stop, and why."""
