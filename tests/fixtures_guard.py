@@ -13,6 +13,7 @@ from coincurve import PrivateKey
 from fixtures_signer import EVM, LTC, Scene, fresh_address
 from holdfast.chains.bitcoin_scripts import script_of
 from holdfast.chains.evm_transactions import sign as sign_evm
+from holdfast.chains.zone_settings import NodeAccess
 from holdfast.core import bitcoin
 from holdfast.core.evm_transactions import Fees, Transaction as EvmTransaction
 from holdfast.core.networks import BitcoinNetwork
@@ -23,7 +24,7 @@ from holdfast.watchtower.eyes import Eyes
 from holdfast.watchtower.fold import Fold
 from holdfast.watchtower.guard import Guard
 from holdfast.watchtower.server import Bounds, Server, listening
-from holdfast.watchtower.settings import NetworkAccess, NodeAccess, TowerSettings
+from holdfast.watchtower.settings import TowerSettings, WatchedNetwork
 from holdfast.watchtower.store import Store
 
 FEE_UNITS = 10_000
@@ -59,8 +60,8 @@ class Watched:
 def tower_settings(scene: Scene, **more: object) -> TowerSettings:
     access = scene.litecoin.access()
     networks = {
-        LTC.id: NetworkAccess(nodes=(NodeAccess(url=access.url, cookie_file=access.cookie_file),)),
-        EVM.id: NetworkAccess(nodes=(NodeAccess(url=scene.anvil.rpc_url),)),
+        LTC.id: WatchedNetwork(nodes=(NodeAccess(url=access.url, cookie_file=access.cookie_file),)),
+        EVM.id: WatchedNetwork(nodes=(NodeAccess(url=scene.anvil.rpc_url),)),
     }
     facts: dict[str, object] = {
         "root_fingerprint": scene.house.quorum.fingerprint(), "data_file": scene.directory / "tower.sqlite",

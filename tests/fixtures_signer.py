@@ -19,6 +19,7 @@ from holdfast.chains.bitcoin_scripts import address_of as script_address
 from holdfast.chains.evm_contracts import float_of, plan_vault
 from holdfast.chains.evm_deploy import deploy, deploy_float
 from holdfast.chains.localnet import AnvilNode, RegtestNode
+from holdfast.chains.zone_settings import NetworkAccess, NodeAccess
 from holdfast.core import intents
 from holdfast.core.addresses import BitcoinVault, EvmVault, deposit_address
 from holdfast.core.bitcoin import key_script
@@ -43,7 +44,7 @@ from holdfast.signer.platform import (
     Waiting,
     Work,
 )  # fmt: skip
-from holdfast.signer.settings import NetworkAccess, NodeAccess, SignerSettings
+from holdfast.signer.settings import SignerSettings
 from holdfast.signer.store import Journal
 from holdfast.signer.tower import Tower
 from holdfast.vault.officers import descriptor_of, make_officer, public_part

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import pytest
 
 from holdfast.chains.localnet import AnvilNode, RegtestNode
+from holdfast.chains.zone_settings import NodeAccess
 from holdfast.core.networks import BitcoinNetwork, known_network
 from holdfast.incident.chain_reads import NodeEvidence, read_node
 from holdfast.incident.record import Touched
-from holdfast.incident.settings import NodeAccess
 from holdfast.policy.record import Record
 
 LTC, ETH = known_network("litecoin-regtest"), known_network("anvil")

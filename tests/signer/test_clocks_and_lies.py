@@ -7,12 +7,12 @@ import pytest
 from fixtures_signer import COIN, ETHER, EVM, LTC, DepositHint, Scene, fresh_address, policy_text
 from holdfast.chains.outflow import FeeRate, SendRefused
 from holdfast.chains.port import Header, NodesDisagree, NodeUnreachable
+from holdfast.chains.zone_settings import NetworkAccess, NodeAccess
 from holdfast.policy.bound import bounds
 from holdfast.policy.rules import Rule
 from holdfast.signer.clocks import MachineClocks
 from holdfast.signer.loop import Signer
 from holdfast.signer.networks import open_sight
-from holdfast.signer.settings import NetworkAccess, NodeAccess
 
 pytestmark = [pytest.mark.node, pytest.mark.asyncio(loop_scope="session")]
 

@@ -11,13 +11,13 @@ from fixtures_signer import COIN as LTC_COIN, ETHER, EVM, GAS_KEY, LTC, Scene, f
 from holdfast.chains.evm_contracts import COIN, float_of
 from holdfast.chains.evm_deploy import deploy_float
 from holdfast.chains.localnet import AnvilNode, RegtestNode, anvil, litecoin_regtest
+from holdfast.chains.zone_settings import NetworkAccess, NodeAccess
 from holdfast.core.evm_float import pay_call
 from holdfast.core.journal import Funding
 from holdfast.core.orders import FloatKey
 from holdfast.policy.record import Record
 from holdfast.signer.loop import Signer
 from holdfast.signer.networks import open_sight
-from holdfast.signer.settings import NetworkAccess, NodeAccess
 
 pytestmark = [pytest.mark.node, pytest.mark.asyncio(loop_scope="session")]
 

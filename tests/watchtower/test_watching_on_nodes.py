@@ -8,12 +8,13 @@ import pytest
 from fixtures_guard import guarded, steal_bitcoin, steal_evm, tower_settings
 from fixtures_signer import COIN, ETHER, EVM, LTC, Scene, fresh_address, policy_text
 from holdfast.chains.localnet import AnvilNode, RegtestNode
+from holdfast.chains.zone_settings import NodeAccess
 from holdfast.core.journal import Funding
 from holdfast.signer.loop import Signer
 from holdfast.signer.platform import MinedHint
 from holdfast.signer.tower import LeaseNotGranted
 from holdfast.watchtower.ground import address_of_deposit
-from holdfast.watchtower.settings import NetworkAccess, NodeAccess
+from holdfast.watchtower.settings import WatchedNetwork
 
 pytestmark = [pytest.mark.node, pytest.mark.asyncio(loop_scope="session")]
 
@@ -134,7 +135,7 @@ async def test_a_theft_on_the_evm_network_is_seen_while_it_waits(scene: Scene) -
 async def test_a_network_whose_node_is_gone_is_not_leased_and_says_why(scene: Scene) -> None:
     await ready(scene)
     gone = tower_settings(scene).networks | {
-        EVM.id: NetworkAccess(nodes=(NodeAccess(url=scene.anvil.rpc_url), NodeAccess(url="http://127.0.0.1:9")))
+        EVM.id: WatchedNetwork(nodes=(NodeAccess(url=scene.anvil.rpc_url), NodeAccess(url="http://127.0.0.1:9")))
     }
     async with guarded(scene, sees=False, networks=gone) as watched, scene.signing() as signer:
         await watched.until(lambda now: now.frozen == (EVM.id,))
@@ -150,7 +151,7 @@ async def test_a_theft_that_one_node_shows_counts_while_the_other_node_is_gone(s
     async with guarded(scene), scene.signing() as signer:
         await signer.round()
     access = tower_settings(scene).networks[LTC.id]
-    two = {LTC.id: NetworkAccess(nodes=(NodeAccess(url="http://127.0.0.1:9"), *access.nodes))}
+    two = {LTC.id: WatchedNetwork(nodes=(NodeAccess(url="http://127.0.0.1:9"), *access.nodes))}
     async with guarded(scene, sees=False, networks=two) as watched:
         theft = steal_bitcoin(scene, signer.record)
         await scene.litecoin._rpc.call(str, "sendrawtransaction", theft.raw.hex())

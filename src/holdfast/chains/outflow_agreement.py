@@ -36,6 +36,11 @@ class Access:
     credentials: Credentials = _NO_CREDENTIALS
     name: str = ""
 
+    def bitcoin(self) -> BitcoinAccess:
+        """The same in the words of the Bitcoin family."""
+        files = self.credentials
+        return BitcoinAccess(self.url, files.cookie_file, files.user, files.password_file, self.name)
+
 
 def open_outflow(network: Network, accesses: Sequence[Access]) -> AgreeingOutflows:
     """All these nodes of a network as one. They connect when they are first asked.
@@ -46,13 +51,11 @@ def open_outflow(network: Network, accesses: Sequence[Access]) -> AgreeingOutflo
 
 
 def _open_one(network: Network, access: Access) -> OutflowNode:
-    files = access.credentials
     match network:
         case BitcoinNetwork():
-            where = BitcoinAccess(access.url, files.cookie_file, files.user, files.password_file, access.name)
-            return BitcoinOutflow(where, network)
+            return BitcoinOutflow(access.bitcoin(), network)
         case EvmNetwork():
-            return EvmOutflow(access.url, network, name=access.name, credentials=files)
+            return EvmOutflow(access.url, network, name=access.name, credentials=access.credentials)
         case never:
             assert_never(never)
 

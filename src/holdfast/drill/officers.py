@@ -18,6 +18,7 @@ import httpx
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from holdfast.chains.zone_settings import NodeAccess
 from holdfast.core.certificates import CERTIFICATE_TAG
 from holdfast.core.journal import StoredEntry
 from holdfast.core.money import Asset
@@ -31,7 +32,7 @@ from holdfast.drill.waiting import until
 from holdfast.drill.world import World, now_ms
 from holdfast.runtime.secret_files import read_secret
 from holdfast.vault import documents, drafts, keystore, orders, safe, settling
-from holdfast.vault.checking import CheckingNetwork, CheckingNode, CheckingSettings, load, open_bench
+from holdfast.vault.checking import CheckingNetwork, CheckingSettings, load, open_bench
 from holdfast.vault.checks import Check
 from holdfast.vault.evidence import read_export
 from holdfast.vault.freezes import OFFICER, sign_freeze
@@ -153,8 +154,8 @@ class CheckingMachine:
     def _settings(self) -> CheckingSettings:
         settings = load(self.places.officers / "checking.toml")
         people = tuple(self.places.officers / path.name for path in settings.officers)
-        litecoin = CheckingNode(url=self.outside.litecoin.rpc_url, cookie_file=self.outside.litecoin.cookie_file)
-        evm = CheckingNode(url=self.outside.evm.rpc_url)
+        litecoin = NodeAccess(url=self.outside.litecoin.rpc_url, cookie_file=self.outside.litecoin.cookie_file)
+        evm = NodeAccess(url=self.outside.evm.rpc_url)
         networks = {
             known_network(name).id: CheckingNetwork(nodes=(node,))
             for name, node in (("litecoin-regtest", litecoin), ("anvil", evm))

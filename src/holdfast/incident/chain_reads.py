@@ -13,11 +13,12 @@ import msgspec
 from holdfast.chains.evm_reads import RpcLog
 from holdfast.chains.outflow import Wanted
 from holdfast.chains.outflow_agreement import Access, open_outflow
+from holdfast.chains.own_nodes import listed_tokens
 from holdfast.chains.port import NodeAnswerMalformed, NodeRefused
 from holdfast.chains.rpc import Credentials, Limits, RpcClient
+from holdfast.chains.zone_settings import NetworkAccess, NodeAccess
 from holdfast.core.errors import HoldfastError, NotFound
-from holdfast.core.evm import address_bytes
-from holdfast.core.networks import BitcoinNetwork, EvmNetwork, Network, erc20_asset, network_by_id
+from holdfast.core.networks import BitcoinNetwork, EvmNetwork, Network, network_by_id
 from holdfast.incident.affected import (
     EvmSent,
     Payment,
@@ -28,7 +29,6 @@ from holdfast.incident.affected import (
     outpoints,
 )
 from holdfast.incident.record import Touched
-from holdfast.incident.settings import NetworkAccess, NodeAccess
 from holdfast.policy.record import Record
 
 LIMITS = Limits(timeout_seconds=5, attempts_max=2)
@@ -100,12 +100,11 @@ async def read_floats(network_id: str, access: NetworkAccess, record: Record) ->
     addresses = frozenset(
         key.address for key in (*record.floats.values(), *record.old_floats) if key.network == network_id
     )
-    tokens = {}
-    if isinstance(network, EvmNetwork):
-        tokens = {"0x" + address_bytes(token).hex(): erc20_asset(network, token, "", 0) for token in access.tokens}
     nodes = open_outflow(network, [access_of(node, network_id) for node in access.nodes])
     try:
-        wanted = Wanted(addresses, tokens, outpoints=frozenset(outpoints(record, network_id)))
+        wanted = Wanted(
+            addresses, listed_tokens(network, access.tokens), outpoints=frozenset(outpoints(record, network_id))
+        )
         return by_asset((await nodes.holding(wanted)).units)
     finally:
         await nodes.close()

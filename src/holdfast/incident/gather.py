@@ -19,13 +19,14 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from holdfast.chains.journaled_outputs import strange_outputs
+from holdfast.chains.zone_settings import NodeAccess
 from holdfast.core.errors import HoldfastError, Unavailable
 from holdfast.core.journal import CertificateTaken, Entry, Head, Ordered, PolicyTaken, read_entries
 from holdfast.incident.affected import Affected, TransactionShown, balances, networks_of
 from holdfast.incident.chain_reads import read_floats, read_node
 from holdfast.incident.evidence import Manifest, NotTaken
 from holdfast.incident.record import STOPPED, Incident, Seen
-from holdfast.incident.settings import IncidentSettings, NodeAccess
+from holdfast.incident.settings import IncidentSettings
 from holdfast.incident.store import Piece, Store, Taking
 from holdfast.incident.tower import TowerLine
 from holdfast.policy.audit import EvidenceFalse, replay

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Meta
 
+from holdfast.chains.zone_settings import NetworkAccess, read_settings
 from holdfast.core import keystore
 from holdfast.core.errors import BadInput
 from holdfast.core.keystore import KeystoreMalformed
@@ -24,26 +24,6 @@ class IncidentSettingsWrong(BadInput):
     """A line of the incident process' settings cannot be used. Correct the one that the detail names."""
 
     code = "incident-settings-wrong"
-
-
-class NodeAccess(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One of the incident process' own nodes. The URL carries no credentials; a file does."""
-
-    url: HttpUrl | None = None
-    url_file: Path | None = None
-    """For providers whose URL contains a key."""
-    cookie_file: Path | None = None
-    rpcuser: str | None = None
-    rpcpassword_file: Path | None = None
-
-
-class NetworkAccess(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A network from which transactions and block headers are taken."""
-
-    nodes: Annotated[tuple[NodeAccess, ...], Meta(min_length=1)]
-    """Each is asked by itself: what they say is kept apart."""
-    tokens: tuple[str, ...] = ()
-    """EVM: contracts of the tokens that count, EIP-55."""
 
 
 class WebhookTo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -101,7 +81,7 @@ class IncidentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     people: dict[str, HexKey] = {}
     """Who may decide, officers included: Ed25519 public keys by name."""
     networks: dict[str, NetworkAccess] = {}
-    """By CAIP-2 id."""
+    """By CAIP-2 id: where transactions and block headers are taken from. What each node says is kept apart."""
     webhooks: tuple[WebhookTo, ...] = ()
     email: EmailTo | None = None
     commands: tuple[CommandTo, ...] = ()
@@ -109,17 +89,7 @@ class IncidentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
 def load(path: Path) -> IncidentSettings:
     """The settings in a file. Raises `IncidentSettingsWrong`."""
-    here = path.absolute().parent
-
-    def decode(kind: type, value: object) -> object:
-        if kind is Path and isinstance(value, str) and value:
-            return here / value
-        raise ValueError(f"{value!r} is no path")
-
-    try:
-        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), IncidentSettings, dec_hook=decode)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise IncidentSettingsWrong(f"{path}: {error}") from None
+    return read_settings(path, IncidentSettings, IncidentSettingsWrong)
 
 
 def open_key(settings: IncidentSettings) -> Ed25519PrivateKey:

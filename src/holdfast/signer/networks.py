@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from coincurve import PublicKey
 
 from holdfast.chains.agreement import AgreeingNodes
-from holdfast.chains.bitcoin import BitcoinAccess, BitcoinNode
-from holdfast.chains.evm import EvmNode
 from holdfast.chains.known_spends import known_spends
 from holdfast.chains.outflow import NodeBehind, OutflowNode, Wanted
-from holdfast.chains.outflow_agreement import Access, open_outflow
+from holdfast.chains.outflow_agreement import open_outflow
+from holdfast.chains.own_nodes import accesses, listed_tokens, open_reader
 from holdfast.chains.port import Arrival, Header, Node, Watch
-from holdfast.chains.rpc import Credentials
+from holdfast.chains.zone_settings import NetworkAccess
 from holdfast.core.addresses import deposit_address
 from holdfast.core.certificates import Certificate
 from holdfast.core.errors import HoldfastError
-from holdfast.core.evm import address_bytes
 from holdfast.core.evm_transactions import address_of
 from holdfast.core.journal import Body, Deposit, DepositGone, Funding, FundingGone, Mined
 from holdfast.core.money import Asset, AssetId
-from holdfast.core.networks import BitcoinNetwork, EvmNetwork, Network, erc20_asset, network_by_id
+from holdfast.core.networks import EvmNetwork, Network, network_by_id
 from holdfast.policy.record import Record
 from holdfast.signer.platform import DepositHint, MinedHint
-from holdfast.signer.settings import NetworkAccess, NodeAccess
 
 RECHECK_BLOCKS = 200
 """What arrived this close below the tip is looked at again: chains change deeper than the policy's confirmations."""
@@ -38,7 +35,8 @@ class Sight:
     network: Network
     reader: Node
     outflow: OutflowNode
-    tokens: tuple[str, ...] = ()
+    tokens: Mapping[str, Asset] = field(default_factory=dict)
+    """Listed token contracts, lower case, and their assets."""
     looked_at_ms: int = field(default=-(10**9))
     """When the float was last looked at, by the boot clock."""
 
@@ -91,7 +89,7 @@ class Sight:
     async def fundings(self, record: Record, heights: Sequence[int], confirmations: int) -> list[Body]:
         """What came to the float in these blocks and is not journaled yet."""
         address = record.floats[self.network.id].address
-        wanted = Wanted(frozenset({address}), self._tokens())
+        wanted = Wanted(frozenset({address}), self.tokens)
         found: list[Body] = []
         for height in sorted(set(heights)):
             if await self.final_header(height, confirmations) is None:
@@ -142,40 +140,16 @@ class Sight:
         return isinstance(self.network, EvmNetwork)
 
     def _watch(self, addresses: Sequence[str]) -> Watch:
-        return Watch(self.network.id, addresses, frozenset(addresses), self._tokens())
-
-    def _tokens(self) -> dict[str, Asset]:
-        if not isinstance(self.network, EvmNetwork):
-            return {}
-        contracts = ["0x" + address_bytes(token).hex() for token in self.tokens]
-        return {contract: erc20_asset(self.network, contract, "", 0) for contract in contracts}
+        return Watch(self.network.id, addresses, frozenset(addresses), self.tokens)
 
 
 def open_sight(network_id: str, access: NetworkAccess) -> Sight:
     """The nodes of one network. Raises `NodeUrlMalformed`, `NodesMissing`, `NetworkUnknown`."""
     network = network_by_id(network_id)
-    accesses = [
-        Access(
-            _url(node), Credentials(node.cookie_file, node.rpcuser, node.rpcpassword_file), f"{network.name} node {n}"
-        )
-        for n, node in enumerate(access.nodes, 1)
-    ]
-    readers = [_open_reader(network, one) for one in accesses]
-    return Sight(network, AgreeingNodes(readers), open_outflow(network, accesses), access.tokens)
-
-
-def _open_reader(network: Network, access: Access) -> Node:
-    files = access.credentials
-    if isinstance(network, BitcoinNetwork):
-        where = BitcoinAccess(access.url, files.cookie_file, files.user, files.password_file, access.name)
-        return BitcoinNode(where, network)
-    return EvmNode(access.url, network, name=access.name, credentials=files)
-
-
-def _url(node: NodeAccess) -> str:
-    if node.url is not None:
-        return node.url
-    return node.url_file.read_text(encoding="ascii").strip() if node.url_file is not None else ""
+    found = accesses(network, access.nodes)
+    readers = [open_reader(network, one) for one in found]
+    tokens = listed_tokens(network, access.tokens)
+    return Sight(network, AgreeingNodes(readers), open_outflow(network, found), tokens)
 
 
 def _owners(record: Record, network: Network, hints: Sequence[DepositHint]) -> dict[str, tuple[int, Certificate]]:

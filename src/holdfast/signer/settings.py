@@ -5,13 +5,13 @@ No flag here, and no environment variable, loosens anything.
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from holdfast.chains.zone_settings import NetworkAccess, read_settings
 from holdfast.core.errors import BadInput
 
 HexKey = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -21,26 +21,6 @@ class SignerSettingsWrong(BadInput):
     """A line of the signer's settings cannot be used. Correct the one that the detail names."""
 
     code = "signer-settings-wrong"
-
-
-class NodeAccess(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One of the signer's own nodes. The URL carries no credentials; a file does."""
-
-    url: str | None = None
-    url_file: Path | None = None
-    """For providers whose URL contains a key."""
-    cookie_file: Path | None = None
-    rpcuser: str | None = None
-    rpcpassword_file: Path | None = None
-
-
-class NetworkAccess(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A network that the signer looks at by itself."""
-
-    nodes: Annotated[tuple[NodeAccess, ...], Meta(min_length=1)]
-    """Where there are several, all must agree."""
-    tokens: tuple[str, ...] = ()
-    """EVM: contracts of the tokens that count, EIP-55."""
 
 
 class HsmAccess(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -72,7 +52,7 @@ class SignerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     token_file: Path
     """What the platform knows the signer by."""
     networks: dict[str, NetworkAccess]
-    """By CAIP-2 id."""
+    """By CAIP-2 id. Where a network has several nodes, all must agree."""
     wait_seconds: Annotated[int, Meta(ge=0, le=30)] = 1
     """How long a request for work may wait for some."""
     watch_milliseconds: Annotated[int, Meta(ge=100, le=60_000)] = 1_000
@@ -83,14 +63,4 @@ class SignerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 def load(path: Path) -> SignerSettings:
     """The settings in a file. Raises `SignerSettingsWrong`."""
-    here = path.absolute().parent
-
-    def decode(kind: type, value: object) -> object:
-        if kind is Path and isinstance(value, str) and value:
-            return here / value
-        raise ValueError(f"{value!r} is no path")
-
-    try:
-        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), SignerSettings, dec_hook=decode)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise SignerSettingsWrong(f"{path}: {error}") from None
+    return read_settings(path, SignerSettings, SignerSettingsWrong)

@@ -6,7 +6,6 @@ files; what it writes goes to the officers' signing devices.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,16 +15,14 @@ import msgspec
 from msgspec import Meta
 
 from holdfast.chains.agreement import AgreeingNodes
-from holdfast.chains.bitcoin import BitcoinAccess, BitcoinNode
-from holdfast.chains.evm import EvmNode
-from holdfast.chains.outflow_agreement import Access, open_outflow
-from holdfast.chains.port import Node
-from holdfast.chains.rpc import Credentials
+from holdfast.chains.outflow_agreement import open_outflow
+from holdfast.chains.own_nodes import accesses, open_reader
 from holdfast.chains.safe_reads import SafeReads
+from holdfast.chains.zone_settings import NodeAccess, read_settings
 from holdfast.core.errors import BadInput, Conflict
 from holdfast.core.journal import StoredEntry
 from holdfast.core.money import Asset, AssetId
-from holdfast.core.networks import BitcoinNetwork, EvmNetwork, Network, network_by_id
+from holdfast.core.networks import EvmNetwork, Network, network_by_id
 from holdfast.policy.document import AssetPolicy, Policy
 from holdfast.policy.people import Times
 from holdfast.vault.drafts import OfficersVault
@@ -47,19 +44,10 @@ class AssetNotInPolicy(Conflict):
     code = "asset-not-in-policy"
 
 
-class CheckingNode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of the officers' own nodes."""
-
-    url: str
-    cookie_file: Path | None = None
-    rpcuser: str | None = None
-    rpcpassword_file: Path | None = None
-
-
 class CheckingNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A network that is looked at here."""
 
-    nodes: Annotated[tuple[CheckingNode, ...], Meta(min_length=1)]
+    nodes: Annotated[tuple[NodeAccess, ...], Meta(min_length=1)]
     birth_height: Annotated[int, Meta(ge=0)] = 0
     """No money came to vault or float before this block: where looking begins."""
 
@@ -80,18 +68,8 @@ class CheckingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
 def load(path: Path) -> CheckingSettings:
     """The settings in a file. Raises `CheckingSettingsWrong`."""
-    here = path.absolute().parent
-
-    def decode(kind: type, value: object) -> object:
-        if kind is Path and isinstance(value, str) and value:
-            return here / value
-        raise ValueError(f"{value!r} is no path")
-
-    try:
-        settings = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), CheckingSettings, dec_hook=decode)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise CheckingSettingsWrong(f"{path}: {error}") from None
-    return msgspec.structs.replace(settings, memory_file=here / settings.memory_file)
+    settings = read_settings(path, CheckingSettings, CheckingSettingsWrong)
+    return msgspec.structs.replace(settings, memory_file=path.absolute().parent / settings.memory_file)
 
 
 @asynccontextmanager
@@ -124,32 +102,21 @@ def _bench(
 ) -> Bench:
     people = tuple(msgspec.json.decode(path.read_bytes(), type=OfficerPublic) for path in settings.officers)
     vault, mine = OfficersVault(network, people, settings.threshold), settings.networks[network.id]
-    accesses = [
-        Access(node.url, Credentials(node.cookie_file, node.rpcuser, node.rpcpassword_file), f"node {number}")
-        for number, node in enumerate(mine.nodes, 1)
-    ]
+    found = accesses(network, mine.nodes)
     assets = [_asset(name, limits) for name, limits in policies[0].assets.items() if name.startswith(f"{network.id}/")]
     is_evm = isinstance(network, EvmNetwork)
     eyes = Eyes(
         network=network,
-        reader=AgreeingNodes([_reader(network, access) for access in accesses]),
-        outflow=open_outflow(network, accesses),
+        reader=AgreeingNodes([open_reader(network, access) for access in found]),
+        outflow=open_outflow(network, found),
         tokens=tokens_of(assets),
         descriptor="" if is_evm else vault.descriptor,
         safe=vault.safe.address if is_evm else "",
         birth_height=mine.birth_height,
     )
-    first = accesses[0]
+    first = found[0]
     reads = SafeReads(first.url, vault.safe.address, name=first.name, credentials=first.credentials) if is_evm else None
     return Bench(eyes, vault, evidence, policies, memory, reads)
-
-
-def _reader(network: Network, access: Access) -> Node:
-    files = access.credentials
-    if isinstance(network, BitcoinNetwork):
-        where = BitcoinAccess(access.url, files.cookie_file, files.user, files.password_file, access.name)
-        return BitcoinNode(where, network)
-    return EvmNode(access.url, network, name=access.name, credentials=files)
 
 
 def _asset(name: str, limits: AssetPolicy) -> Asset:

@@ -10,6 +10,7 @@ from contextlib import suppress
 import msgspec
 
 from holdfast.chains.outgoing import Sources
+from holdfast.chains.own_nodes import listed_tokens
 from holdfast.core.errors import HoldfastError
 from holdfast.core.journal import Entry
 from holdfast.core.leases import ENTRIES_MAX
@@ -19,7 +20,7 @@ from holdfast.core.tower_status import Alarm
 from holdfast.watchtower.answers import Tower
 from holdfast.watchtower.fold import Fold
 from holdfast.watchtower.habits import Habits
-from holdfast.watchtower.nodes import open_lookouts, open_readers, open_vault, tokens
+from holdfast.watchtower.nodes import open_lookouts, open_readers, open_vault
 from holdfast.watchtower.reconciling import Reconciler
 from holdfast.watchtower.settings import TowerSettings
 from holdfast.watchtower.verifying import Verifier
@@ -52,7 +53,7 @@ class Guard:
         self.watches = [
             Watch(
                 network := network_by_id(name), open_lookouts(network, access), tower, fold, lock, log,
-                settings.watch_milliseconds, access.accounts, Sources(tokens=tokens(network, access)),
+                settings.watch_milliseconds, access.accounts, Sources(tokens=listed_tokens(network, access.tokens)),
             )
             for name, access in settings.networks.items()
         ]  # fmt: skip
@@ -60,7 +61,8 @@ class Guard:
         kept = self._kept()
         self.verifiers = [
             Verifier(
-                network := network_by_id(name), *open_readers(network, access), tokens(network, access), tower, fold,
+                network := network_by_id(name), *open_readers(network, access),
+                listed_tokens(network, access.tokens), tower, fold,
                 lock, log, after=kept.verified.get(name, 0),
             )
             for name, access in settings.networks.items()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Meta
 
+from holdfast.chains.zone_settings import NetworkAccess, read_settings
 from holdfast.core import keystore
 from holdfast.core.errors import BadInput
 from holdfast.core.keystore import KeystoreExposed, KeystoreMalformed, KeystoreMissing
@@ -27,24 +27,9 @@ class TowerSettingsWrong(BadInput):
     code = "tower-settings-wrong"
 
 
-class NodeAccess(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One of the watchtower's own nodes. The URL carries no credentials; a file does."""
+class WatchedNetwork(NetworkAccess, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A network that the watchtower looks at by itself. Where it has several nodes, each may raise the alarm."""
 
-    url: str | None = None
-    url_file: Path | None = None
-    """For providers whose URL contains a key."""
-    cookie_file: Path | None = None
-    rpcuser: str | None = None
-    rpcpassword_file: Path | None = None
-
-
-class NetworkAccess(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A network that the watchtower looks at by itself."""
-
-    nodes: Annotated[tuple[NodeAccess, ...], Meta(min_length=1)]
-    """Where there are several, all are looked at, and each may raise the alarm."""
-    tokens: tuple[str, ...] = ()
-    """EVM: contracts of the tokens that count, EIP-55."""
     accounts: tuple[str, ...] = ()
     """EVM: the signer's gas account, EIP-55: its every transaction must be in the journal."""
 
@@ -69,7 +54,7 @@ class TowerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Ed25519 keys that may read the journal, besides the signer's: the incident process' own."""
     present_seconds: Annotated[int, Meta(ge=0, le=31 * 86_400)] = 0
     """How long payouts go on without a sign of presence by an officer or a freeze key; 0: they wait for none."""
-    networks: dict[str, NetworkAccess] = {}
+    networks: dict[str, WatchedNetwork] = {}
     """By CAIP-2 id. No lease covers a network with a float that is not here."""
     watch_milliseconds: Annotated[int, Meta(ge=50, le=10_000)] = 200
     """How often the nodes are looked at."""
@@ -87,17 +72,7 @@ class TowerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 def load(path: Path) -> TowerSettings:
     """The settings in a file. Raises `TowerSettingsWrong`."""
-    here = path.absolute().parent
-
-    def decode(kind: type, value: object) -> object:
-        if kind is Path and isinstance(value, str) and value:
-            return here / value
-        raise ValueError(f"{value!r} is no path")
-
-    try:
-        return msgspec.convert(tomllib.loads(path.read_text()), TowerSettings, dec_hook=decode)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise TowerSettingsWrong(f"{path}: {error}") from None
+    return read_settings(path, TowerSettings, TowerSettingsWrong)
 
 
 def open_lease_key(settings: TowerSettings) -> Ed25519PrivateKey:

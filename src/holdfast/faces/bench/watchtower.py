@@ -21,13 +21,14 @@ from holdfast.chains.localnet import RegtestNode, free_ports, litecoin_regtest
 from holdfast.chains.outflow import OutflowNode
 from holdfast.chains.outflow_agreement import Access, open_outflow
 from holdfast.chains.rpc import Credentials
+from holdfast.chains.zone_settings import NodeAccess
 from holdfast.core import bitcoin
 from holdfast.core.networks import BitcoinNetwork, known_network
 from holdfast.core.orders import FloatKey
 from holdfast.watchtower.answers import Tower
 from holdfast.watchtower.fold import Fold
 from holdfast.watchtower.nodes import open_lookouts
-from holdfast.watchtower.settings import NetworkAccess, NodeAccess
+from holdfast.watchtower.settings import WatchedNetwork
 from holdfast.watchtower.store import Store
 from holdfast.watchtower.watch import Log, Watch
 
@@ -135,7 +136,7 @@ def _access(node: RegtestNode) -> Access:
 @asynccontextmanager
 async def _watch(directory: Path, node: RegtestNode, log: Log) -> AsyncIterator[Watch]:
     access, network = node.access(), known_network("litecoin-regtest")
-    settings = NetworkAccess(nodes=(NodeAccess(url=access.url, cookie_file=access.cookie_file),))
+    settings = WatchedNetwork(nodes=(NodeAccess(url=access.url, cookie_file=access.cookie_file),))
     store, fold = Store(directory / "tower.sqlite", "0" * 64), Fold("0" * 64)
     tower = Tower(store, Ed25519PrivateKey.generate(), "0" * 64, (), 5_000, lambda: time_ns() // 1_000_000, fold=fold)
     watch = Watch(network, open_lookouts(network, settings), tower, fold, asyncio.Lock(), log, LOOK_MILLISECONDS)

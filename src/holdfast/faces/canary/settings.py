@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from holdfast.chains.zone_settings import read_settings
 from holdfast.core.errors import BadInput
 
 HexKey = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -59,14 +59,4 @@ class CanarySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 def load(path: Path) -> CanarySettings:
     """The settings in a file. Raises `CanarySettingsWrong`."""
-    here = path.absolute().parent
-
-    def decode(kind: type, value: object) -> object:
-        if kind is Path and isinstance(value, str) and value:
-            return here / value
-        raise ValueError(f"{value!r} is no path")
-
-    try:
-        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), CanarySettings, dec_hook=decode)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise CanarySettingsWrong(f"{path}: {error}") from None
+    return read_settings(path, CanarySettings, CanarySettingsWrong)

@@ -177,20 +177,20 @@ async def _fee_rate(bench: Bench) -> int:
 async def _send(settings: CheckingSettings, network: str, to: str, data: bytes, gas_key: bytes | None) -> str:
     """Hand a finished settlement to the first node; the transaction's hash where a gas account carried it."""
     from holdfast.chains.evm_house import GasAccount
-    from holdfast.chains.outflow_agreement import Access, open_outflow
-    from holdfast.chains.rpc import Credentials, RpcClient
+    from holdfast.chains.outflow_agreement import open_outflow
+    from holdfast.chains.own_nodes import accesses
+    from holdfast.chains.rpc import RpcClient
     from holdfast.core.networks import network_by_id
 
-    node = settings.networks[network].nodes[0]
-    credentials = Credentials(node.cookie_file, node.rpcuser, node.rpcpassword_file)
+    access = accesses(network_by_id(network), settings.networks[network].nodes)[0]
     if not to:
-        outflow = open_outflow(network_by_id(network), [Access(node.url, credentials)])
+        outflow = open_outflow(network_by_id(network), [access])
         await outflow.send(data)
         await outflow.close()
         return ""
     if gas_key is None:
         raise typer.BadParameter("a Safe needs --gas-key-file: somebody pays the gas")
-    rpc = RpcClient(node.url, credentials=credentials)
+    rpc = RpcClient(access.url, name=access.name, credentials=access.credentials)
     try:
         return (await GasAccount(rpc, gas_key).send(to, data)).transaction
     finally:
