@@ -1,0 +1,1 @@
+"""Where transfers come from: nodes, files and explorers, all behind one port."""
