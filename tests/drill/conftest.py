@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.drill.faults import Fault
 from holdfast.drill.playing import Options, Verdict, play
 from holdfast.drill.scenario import scenario
 from holdfast.drill.template import Template, made, make
@@ -41,11 +42,11 @@ def template(drill_directory: Path) -> Template:
 
 @pytest.fixture
 def drill(template: Template, drill_directory: Path) -> Play:
-    """Play a drill by name; `without`: the guard that is missing in its zones, `zones` where only some are weakened."""
+    """Play a drill by name; `without`: the guard that is missing in its zones, `fault`: what breaks in the middle."""
 
-    async def played(name: str, *, without: str | None = None) -> Verdict:
+    async def played(name: str, *, without: str | None = None, fault: Fault | None = None) -> Verdict:
         command_of = argv_of if without is None else partial(weakened, without)
-        options = Options(out=drill_directory, seed=SEED, command_of=command_of)
+        options = Options(out=drill_directory, seed=SEED, command_of=command_of, fault=fault)
         return await play(scenario(name), template, options)
 
     return played

@@ -1,7 +1,9 @@
-"""Faults in the middle of a drill: a zone dead, a node dark, a line cut, a disk full. Money stays safe, and it goes on.
+"""Faults in the middle of a drill: a process, a node or a line gone, a disk full. Money stays safe, and it goes on.
 
 `--fault kill:signer`, and so on: it comes a moment after the attack begins, stays for some seconds and is mended. What
-was lost is measured as ever; besides, an invoice that is made after the mending must be paid and accepted.
+was lost is measured as ever, and what was seen meanwhile stands in the report; besides, an invoice that is made after
+the mending must be paid and accepted. A line is *cut* at its relay, which both sides notice at once, or *unplugged*
+between real networks, where packets are lost and nobody is told.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from holdfast.core.errors import BadInput
+from holdfast.drill import cables
 from holdfast.drill.places import UIDS, Places, TrustZone
+from holdfast.drill.seen import watched
 from holdfast.faces.cli.serve import ZoneName
 
 if TYPE_CHECKING:
@@ -46,6 +50,15 @@ class Fault:
     mends: Callable[[World], Awaitable[None]]
     disk: TrustZone | None = None
     """Whose disk must be a small one."""
+    cable: str | None = None
+    """The line that is pulled: then zones have networks of their own."""
+
+    @property
+    def not_run(self) -> str:
+        """Why this host cannot break it; empty: it can."""
+        if self.disk is not None and os.geteuid() != 0:
+            return "it needs root"
+        return cables.not_run() if self.cable is not None else ""
 
 
 def names() -> list[str]:
@@ -53,7 +66,9 @@ def names() -> list[str]:
     zones = [f"kill:{name.value}" for name in ZoneName]
     dark = [f"dark:{zone}" for zone in (TrustZone.PLATFORM, TrustZone.SIGNER, TrustZone.WATCHTOWER)]
     full = [f"full:{zone}" for zone in (TrustZone.PLATFORM, TrustZone.SIGNER, TrustZone.WATCHTOWER)]
-    return [*zones, *dark, "cut:signer-watchtower", "cut:signer-platform", *full]
+    dead = [f"dead:{zone}" for zone in (TrustZone.PLATFORM, TrustZone.SIGNER, TrustZone.WATCHTOWER)]
+    unplugged = [f"unplugged:{line}" for line in cables.LINES]
+    return [*zones, *dark, *dead, "cut:signer-watchtower", "cut:signer-platform", *unplugged, *full]
 
 
 def fault(name: str) -> Fault:
@@ -66,6 +81,10 @@ def fault(name: str) -> Fault:
     if kind == "dark":
         zone = TrustZone(what)
         return Fault(name, partial(_dark, zone, is_dark=True), partial(_dark, zone, is_dark=False))
+    if kind == "dead":
+        return Fault(name, partial(_node_dies, what), partial(_node_lives, what))
+    if kind == "unplugged":
+        return Fault(name, partial(_pull, what), partial(_plug, what), cable=what)
     if kind == "cut":
         return Fault(name, partial(_cut, what), partial(_mend, what))
     return Fault(name, partial(_fill, TrustZone(what)), partial(_empty, TrustZone(what)), TrustZone(what))
@@ -90,13 +109,15 @@ async def breaking(world: World, one: Fault | None) -> AsyncIterator[None]:
 async def _come_and_go(world: World, one: Fault) -> None:
     await asyncio.sleep(AFTER_SECONDS)
     world.event("fault", one.name)
-    try:
-        await one.breaks(world)
-        await asyncio.sleep(LASTS_SECONDS)
-    finally:
-        await one.mends(world)
-        world.event("fault", f"{one.name} is mended")
-    world.note(f"fault in the middle of it: {one.name}, for {LASTS_SECONDS:g} s")
+    async with watched(world) as seen:
+        try:
+            await one.breaks(world)
+            await asyncio.sleep(LASTS_SECONDS)
+        finally:
+            await one.mends(world)
+            world.event("fault", f"{one.name} is mended")
+    world.event("fault", f"seen meanwhile: {seen}")
+    world.note(f"fault in the middle of it: {one.name}, for {LASTS_SECONDS:g} s; seen meanwhile: {seen}")
 
 
 async def _kill(name: ZoneName, world: World) -> None:
@@ -118,6 +139,25 @@ async def _cut(link: str, world: World) -> None:
 
 async def _mend(link: str, world: World) -> None:
     world.links[link].mend()
+
+
+async def _node_dies(zone: str, world: World) -> None:
+    await world.witnesses[zone].kill()
+
+
+async def _node_lives(zone: str, world: World) -> None:
+    node = world.witnesses[zone]
+    await node.start()
+    async with world.blocks:  # both are to have the same newest block
+        await node.join(world.outside.litecoin)
+
+
+async def _pull(line: str, world: World) -> None:
+    await world.cables.by_end[cables.LINES[line]].pull()
+
+
+async def _plug(line: str, world: World) -> None:
+    await world.cables.by_end[cables.LINES[line]].plug()
 
 
 async def _fill(zone: TrustZone, world: World) -> None:

@@ -19,14 +19,16 @@ from holdfast.chains.localnet import AnvilNode, RegtestNode, anvil_binary, free_
 from holdfast.chains.rpc import Credentials
 from holdfast.core.evm_transactions import address_of
 from holdfast.core.networks import BitcoinNetwork, known_network
+from holdfast.drill import cables as networks
+from holdfast.drill.cables import NODES, Cables
 from holdfast.drill.chain import Outside
-from holdfast.drill.faults import small_disk
+from holdfast.drill.faults import Fault, small_disk
 from holdfast.drill.measure import SYMBOLS, Purses
 from holdfast.drill.places import Places, TrustZone, as_zone, not_run, trust_zone
 from holdfast.drill.processes import ZoneProcess, mortal
 from holdfast.drill.proxies import Link, NodeProxy
 from holdfast.drill.rewiring import moved, rewire
-from holdfast.drill.template import PORTS, TOWER, WITNESSES, Facts, Template, client_of
+from holdfast.drill.template import PORTS, READY, TOWER, WITNESSES, Facts, Template, client_of
 from holdfast.drill.tower import status
 from holdfast.drill.waiting import until
 from holdfast.drill.world import BLOCK_SECONDS, Event, World, now_ms
@@ -51,22 +53,25 @@ async def opened(
     *,
     seed: int,
     command_of: CommandOf = default_command,
-    full_disk: TrustZone | None = None,
+    fault: Fault | None = None,
 ) -> AsyncIterator[World]:
     """A running copy of the template's platform; everything of it is gone when the context ends.
 
-    `full_disk`: whose directory lies on a small disk. Raises `DrillStuck`, `NodeBinaryMissing`, `LocalNodeFailed`.
+    `fault`: what will break, where something must be there for it: a small disk, networks of the zones' own.
+    Raises `DrillStuck`, `NodeBinaryMissing`, `LocalNodeFailed`, `NetworkNotMade`.
     """
     began = [Event(now_ms(), "drill", "the platform is copied")]
     places = await asyncio.to_thread(template.copy, root)
     facts = moved(places, template.facts, free_ports(PORTS))
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(small_disk(places, full_disk))
+        await stack.enter_async_context(small_disk(places, fault.disk if fault is not None else None))
+        apart = fault is not None and fault.cable is not None
+        cables = await stack.enter_async_context(networks.connected(is_wanted=apart))
         outside, witnesses = await _nodes(stack, places, facts)
         began.append(Event(now_ms(), "drill", "nodes answer; zones are started"))
-        proxies, links = await _wires(stack, outside, witnesses, facts)
+        proxies, links = await _wires(stack, outside, witnesses, facts, cables)
         rewire(places, facts, proxies, links)
-        zones = _zones(places, command_of)
+        zones = _zones(places, command_of, cables)
         stack.push_async_callback(_stop_all, zones)
         for zone in zones.values():
             zone.up()
@@ -76,7 +81,7 @@ async def opened(
         draw = Random(seed)  # noqa: S311  the same drill for the same seed
         purses = _purses(facts, draw)
         world = World(
-            places, facts, seed, draw, outside, purses, proxies, links, zones, witnesses, shop, mallory
+            places, facts, seed, draw, outside, purses, proxies, links, zones, witnesses, shop, mallory, cables
         )  # fmt: skip
         world.events += began
         await _ready(world)
@@ -111,16 +116,22 @@ async def _nodes(stack: AsyncExitStack, places: Places, facts: Facts) -> tuple[O
 
 
 async def _wires(
-    stack: AsyncExitStack, outside: Outside, witnesses: dict[str, RegtestNode], facts: Facts
+    stack: AsyncExitStack, outside: Outside, witnesses: dict[str, RegtestNode], facts: Facts, cables: Cables
 ) -> tuple[dict[tuple[TrustZone, str], NodeProxy], dict[str, Link]]:
     proxies = {}
     # The incident process has no node of its own here: it looks through the watchtower's, by a proxy of its own.
     behind = {TrustZone(name): node for name, node in witnesses.items()}
     behind[TrustZone.INCIDENT] = behind[TrustZone.WATCHTOWER]
     for zone, node in behind.items():
-        proxies[zone, "litecoin"] = NodeProxy(node.rpc_url, Credentials(cookie_file=node.cookie_file))
-        proxies[zone, "anvil"] = NodeProxy(outside.evm.rpc_url, Credentials())
-    links = {"signer-watchtower": Link(facts.port + TOWER), "signer-platform": Link(facts.port)}
+        host = cables.host(zone, NODES)
+        proxies[zone, "litecoin"] = NodeProxy(node.rpc_url, Credentials(cookie_file=node.cookie_file), host=host)
+        proxies[zone, "anvil"] = NodeProxy(outside.evm.rpc_url, Credentials(), host=host)
+    signer, tower = TrustZone.SIGNER, cables.own(TrustZone.WATCHTOWER, NODES)
+    links = {
+        "signer-watchtower": Link(facts.port + TOWER, host=cables.host(signer, "watchtower"), to=tower),
+        "signer-platform": Link(facts.port, host=cables.host(signer, "platform")),
+    }
+    links |= _more_links(facts, cables) if cables.keepers else {}
     wires: list[NodeProxy | Link] = [*proxies.values(), *links.values()]
     for one in wires:
         await one.start()
@@ -128,13 +139,28 @@ async def _wires(
     return proxies, links
 
 
-def _zones(places: Places, command_of: CommandOf) -> dict[ZoneName, ZoneProcess]:
+def _more_links(facts: Facts, cables: Cables) -> dict[str, Link]:
+    """What goes over the loopback where zones share a network, each at the port that it has there."""
+    incident, tower = TrustZone.INCIDENT, facts.port + TOWER
+    by_nodes, by_platform = (cables.own(TrustZone.WATCHTOWER, line) for line in (NODES, "platform"))
+    links = {
+        "drill-watchtower": Link(tower, tower, to=by_nodes),
+        "platform-watchtower": Link(tower, to=by_platform),
+        "incident-watchtower": Link(tower, tower, host=cables.host(incident, "watchtower"), to=by_nodes),
+    }
+    for more in READY:
+        at = facts.port + more
+        links[f"incident-platform-{more}"] = Link(at, at, host=cables.host(incident, "platform"))
+    return links
+
+
+def _zones(places: Places, command_of: CommandOf, cables: Cables) -> dict[ZoneName, ZoneProcess]:
     zones = {}
     for name in ZoneName:
         zone = trust_zone(name)
         config = places.root / OWN_FILES[name] if name in OWN_FILES else places.config
         if config.exists():
-            argv = (*as_zone(zone), *command_of(name, config))
+            argv = (*cables.within(zone), *as_zone(zone), *command_of(name, config))
             zones[name] = ZoneProcess(name, argv, places.logs / f"{name}.log")
     return zones
 

@@ -101,15 +101,15 @@ async def play(one: Scenario, template: Template, options: Options) -> Verdict:
     """
     started, root = now_ms(), options.out / one.name
     shutil.rmtree(root, ignore_errors=True)
-    disk = options.fault.disk if options.fault is not None else None
-    async with opened(
-        template, root, seed=options.seed, command_of=options.command_of, full_disk=disk
-    ) as world:  # fmt: skip
+    fault = options.fault if options.fault is None or not options.fault.not_run else None
+    async with opened(template, root, seed=options.seed, command_of=options.command_of, fault=fault) as world:
         world.tell = options.tell
+        if options.fault is not None and fault is None:
+            world.note(f"NOT RUN: fault {options.fault.name}: {options.fault.not_run}")
         bound = await predicted(world, one.bound)
         _write_bound(options.out / f"{one.name}.bound.json", one, bound)
         world.event("drill", f"the bound is written down: {one.bound}, {_fiat(bound)} {FIAT}")
-        verdict = await _attacked(one, world, bound, options.fault)
+        verdict = await _attacked(one, world, bound, fault)
     if not options.keep:
         await asyncio.to_thread(shutil.rmtree, root, ignore_errors=True)
     return replace(verdict, seconds=round((now_ms() - started) / 1000, 1))

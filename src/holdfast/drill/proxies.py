@@ -48,6 +48,8 @@ class NodeProxy:
     """Methods that the node never hears of: answered as if it had done what it was asked."""
     is_dark: bool = False
     port: int = 0
+    host: str = "127.0.0.1"
+    """Where the zone finds it; the loopback has it in any case."""
     _runner: web.AppRunner | None = None
     _http: aiohttp.ClientSession | None = None
 
@@ -60,6 +62,13 @@ class NodeProxy:
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
         self.port = self._runner.addresses[0][1]
+        if self.host != "127.0.0.1":
+            await web.TCPSite(self._runner, self.host, self.port).start()
+
+    @property
+    def url(self) -> str:
+        """As the zone's settings have it."""
+        return f"http://{self.host}:{self.port}"
 
     async def stop(self) -> None:
         """Listen no longer."""
@@ -120,6 +129,10 @@ class Link:
 
     target: int
     port: int = 0
+    host: str = "127.0.0.1"
+    """Where the dialling zone finds it."""
+    to: str = "127.0.0.1"
+    """Where the target is."""
     is_cut: bool = False
     heard: list[bytes] | None = None
     """Lines that the dialling side has said, since somebody listens."""
@@ -131,7 +144,7 @@ class Link:
 
     async def start(self) -> None:
         """Listen on a free port of the loopback."""
-        self._server = await asyncio.start_server(self._pass, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._pass, self.host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -166,7 +179,7 @@ class Link:
             writer.transport.abort()
             return
         try:
-            there, back = await asyncio.open_connection("127.0.0.1", self.target)
+            there, back = await asyncio.open_connection(self.to, self.target)
         except OSError:
             writer.transport.abort()
             return

@@ -11,9 +11,10 @@ from msgspec.structs import replace
 
 from holdfast.drill.places import Places, TrustZone
 from holdfast.drill.proxies import Link, NodeProxy
-from holdfast.drill.template import ANVIL, LITECOIN, PORTS, TOWER, Facts
+from holdfast.drill.template import ANVIL, LITECOIN, PORTS, READY, TOWER, Facts
 
 _NUMBER = re.compile(r"(?<=[:= ])\d{5}\b")
+_PLATFORM = "platform-watchtower"
 _FILES = {TrustZone.PLATFORM: "holdfast.toml", TrustZone.SIGNER: "signer.toml", TrustZone.WATCHTOWER: "tower.toml",
           TrustZone.INCIDENT: "incident.toml"}  # fmt: skip
 
@@ -42,14 +43,30 @@ def rewire(
             continue
         text = path.read_text(encoding="utf-8")
         for node, port in (("litecoin", facts.plan.litecoin_port), ("anvil", facts.plan.anvil_port)):
-            text = re.sub(rf'"http://127\.0\.0\.1:{port}/?"', f'"http://127.0.0.1:{proxies[zone, node].port}"', text)
+            text = re.sub(rf'"http://127\.0\.0\.1:{port}/?"', f'"{proxies[zone, node].url}"', text)
         text = re.sub(r', cookie_file = "[^"]*"', "", text)  # the proxy has it
         if zone is TrustZone.SIGNER:
-            text = text.replace(f"tower_port = {facts.port + TOWER}", f"tower_port = {links['signer-watchtower'].port}")
-            text = text.replace(
-                f'"http://127.0.0.1:{facts.port}"', f'"http://127.0.0.1:{links["signer-platform"].port}"'
-            )
-        _keep_owner(path, text)
+            tower, platform = links["signer-watchtower"], links["signer-platform"]
+            text = text.replace(f"tower_port = {facts.port + TOWER}", f"tower_port = {tower.port}")
+            text = text.replace('tower_host = "127.0.0.1"', f'tower_host = "{tower.host}"')
+            text = text.replace(f'"http://127.0.0.1:{facts.port}"', f'"http://{platform.host}:{platform.port}"')
+        _keep_owner(path, _apart(zone, text, facts, links) if _PLATFORM in links else text)
+
+
+def _apart(zone: TrustZone, text: str, facts: Facts, links: Mapping[str, Link]) -> str:
+    """The settings of a zone where zones have networks of their own."""
+    tower = facts.port + TOWER
+    if zone is TrustZone.PLATFORM:
+        return text.replace(f'address = "127.0.0.1:{tower}"', f'address = "127.0.0.1:{links[_PLATFORM].port}"')
+    if zone is TrustZone.WATCHTOWER:
+        return text.replace('\nhost = "127.0.0.1"', '\nhost = "0.0.0.0"')
+    if zone is TrustZone.INCIDENT:
+        line = f"tower_port = {tower}"
+        text = text.replace(line, f'{line}\ntower_host = "{links["incident-watchtower"].host}"')
+        for more in READY:
+            there = links[f"incident-platform-{more}"]
+            text = text.replace(f'"http://127.0.0.1:{there.port}/ready"', f'"http://{there.host}:{there.port}/ready"')
+    return text
 
 
 def _keep_owner(path: Path, text: str) -> None:

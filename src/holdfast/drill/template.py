@@ -40,6 +40,8 @@ from holdfast.vault import documents
 PORTS = 16
 LITECOIN, ANVIL, TOWER = 3, 4, 6
 """So far behind the first port are those of the nodes and the watchtower."""
+READY = (0, 1, 2, 5)
+"""And those where the platform's processes say how they are."""
 FACTS_FILE = "facts.json"
 MERCHANTS = ("shop", "mallory")
 """An honest one, and one that an attacker may be."""

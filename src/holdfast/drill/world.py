@@ -22,6 +22,7 @@ from holdfast.client import AsyncHoldfast, Payout, PayoutOrder, PayTo
 from holdfast.core.evm_transactions import address_of
 from holdfast.core.money import parse_units
 from holdfast.core.tower_status import StopShown, TowerStatus
+from holdfast.drill.cables import Cables
 from holdfast.drill.chain import Outside
 from holdfast.drill.measure import DECIMALS, Flows, Purses
 from holdfast.drill.places import Places, TrustZone
@@ -65,12 +66,14 @@ class World:
     proxies: dict[tuple[TrustZone, str], NodeProxy]
     """By zone and `litecoin` or `anvil`."""
     links: dict[str, Link]
-    """`signer-watchtower`, `signer-platform`."""
+    """`signer-watchtower`, `signer-platform`, and more where zones have networks of their own."""
     zones: dict[ZoneName, ZoneProcess]
     witnesses: dict[str, RegtestNode]
     """Litecoin nodes of the zones."""
     shop: AsyncHoldfast
     mallory: AsyncHoldfast
+    cables: Cables = field(default_factory=Cables)
+    """The zones' own networks, where the fault needs them."""
     flows: Flows = field(default_factory=Flows)
     events: list[Event] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -155,7 +158,7 @@ class World:
 
     def nodes_of(self, zone: TrustZone) -> dict[str, Any]:
         """URLs of a zone's own nodes, as its settings have them: `litecoin` and `anvil`."""
-        return {name: f"http://127.0.0.1:{self.proxies[zone, name].port}" for name in ("litecoin", "anvil")}
+        return {name: self.proxies[zone, name].url for name in ("litecoin", "anvil")}
 
     async def until(self, is_so: Callable[[], Awaitable[bool]], otherwise: str, *, seconds: float = 45.0) -> bool:
         """Wait for it; a requirement that is not met in time fails the drill. Whether it came to be so."""

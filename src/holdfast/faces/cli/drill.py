@@ -29,8 +29,8 @@ def drill(  # noqa: PLR0913  one option of the command line each
     fault: Annotated[
         str | None,
         typer.Option(
-            help="Break this in the middle: kill:PROCESS, dark:ZONE (its nodes), full:ZONE (its disk), "
-            "cut:signer-watchtower, cut:signer-platform."
+            help="Break this in the middle: kill:PROCESS, dark:ZONE (its nodes do not answer), dead:ZONE (its node is "
+            "killed), full:ZONE (its disk), cut:signer-watchtower, cut:signer-platform, unplugged:ZONE-ZONE."
         ),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell the timeline as it happens.")] = False,
