@@ -70,6 +70,8 @@ class LabelKind(StrEnum):
     ISSUER = "issuer"
     GAMBLING = "gambling"
     PAYMENT = "payment-processor"
+    CUSTODY = "custodial-service"
+    """Another that holds many people's money: a hosted wallet, a market, a pool."""
     CONTRACT = "contract"
     SANCTIONED = "sanctioned"
     THEFT = "theft"
@@ -88,7 +90,7 @@ class LabelKind(StrEnum):
 
 _SERVICES = frozenset({
     LabelKind.EXCHANGE, LabelKind.DEPOSIT, LabelKind.SWAPPER, LabelKind.DEX, LabelKind.BRIDGE, LabelKind.MIXER,
-    LabelKind.ISSUER, LabelKind.GAMBLING, LabelKind.PAYMENT,
+    LabelKind.ISSUER, LabelKind.GAMBLING, LabelKind.PAYMENT, LabelKind.CUSTODY,
 })  # fmt: skip
 
 
