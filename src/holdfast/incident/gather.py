@@ -29,7 +29,7 @@ from holdfast.incident.record import STOPPED, Incident, Seen
 from holdfast.incident.settings import IncidentSettings
 from holdfast.incident.store import Piece, Store, Taking
 from holdfast.incident.tower import TowerLine
-from holdfast.policy.audit import EvidenceFalse, replay
+from holdfast.policy.audit import EvidenceFalse, judge
 from holdfast.policy.record import Record
 from holdfast.runtime.secret_files import read_secret
 
@@ -108,7 +108,7 @@ class Gatherer:
         for entry in entries:
             self._document(entry)
         try:
-            await asyncio.to_thread(replay, self.record, stored, self.settings.root_fingerprint, strange_outputs)
+            await asyncio.to_thread(judge, self.record, entries, self.settings.root_fingerprint, strange_outputs)
         except (EvidenceFalse, HoldfastError) as error:
             self._lost("balances by the journal, from where it is false", str(error))
 

@@ -42,7 +42,14 @@ def replay(record: Record, stored: Iterable[StoredEntry], root_fingerprint: str,
     not, where that is told by scripts, which this room cannot read; empty: nothing.
     """
     entries = read_entries(Head(record.head.seq, record.head.hash), stored)
+    judge(record, entries, root_fingerprint, strange)
+    return entries
+
+
+def judge(record: Record, entries: Iterable[Entry], root_fingerprint: str, strange: Strange) -> None:
+    """As `replay`, for entries that `read_entries` has read after the record's head. Raises `EvidenceFalse`."""
     for entry in entries:
+        _require(entry.seq == record.head.seq + 1, entry, "it does not follow")
         try:
             _check(record, entry, root_fingerprint)
             if isinstance(entry.body, j.Reserved):
@@ -52,7 +59,6 @@ def replay(record: Record, stored: Iterable[StoredEntry], root_fingerprint: str,
         except (HoldfastError, KeyError, ValueError) as error:
             raise EvidenceFalse(f"entry {entry.seq}: {type(error).__name__} {str(error)[:160]}") from None
         record.apply(entry)
-    return entries
 
 
 def _check(record: Record, entry: Entry, root_fingerprint: str) -> None:  # noqa: C901, PLR0915  a branch a kind of entry

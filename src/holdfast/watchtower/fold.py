@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from holdfast.chains.journaled_outputs import strange_outputs
 from holdfast.core.errors import HoldfastError
 from holdfast.core.journal import Deposit, Entry, Funding, Head, StoredEntry, read_entries
-from holdfast.policy.audit import replay
+from holdfast.policy import audit
 from holdfast.policy.record import Record
 
 
@@ -39,7 +39,7 @@ class Fold:
         """Take further entries; how many were right before the first false one."""
         before = self.record.head.seq
         try:
-            replay(self.record, [entry.stored for entry in entries], self.root_fingerprint, strange_outputs)
+            audit.judge(self.record, entries, self.root_fingerprint, strange_outputs)
         except (HoldfastError, KeyError, ValueError, IndexError, TypeError) as error:
             detail = error.detail if isinstance(error, HoldfastError) else f"{type(error).__name__} {error}"
             self.false = f"entry {self.record.head.seq + 1}: {detail[:300]}"
