@@ -8,9 +8,8 @@ from contextlib import suppress
 import msgspec
 
 from holdfast.core.errors import BadInput, Unavailable
-from holdfast.core.tower_status import TowerStatus
+from holdfast.core.tower_status import STATUS_REQUEST, TowerStatus
 
-LINE = b'{"status":{}}\n'
 ANSWER_BYTES_MAX = 4_000_000
 SECONDS_MAX = 5
 
@@ -42,7 +41,7 @@ async def ask_status(address: str, seconds_max: int = SECONDS_MAX) -> TowerStatu
         async with asyncio.timeout(seconds_max):
             reader, writer = await asyncio.open_connection(host, port, limit=ANSWER_BYTES_MAX)
             try:
-                writer.write(LINE)
+                writer.write(STATUS_REQUEST)
                 await writer.drain()
                 line = await reader.readuntil(b"\n")
             finally:

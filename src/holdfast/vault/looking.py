@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from holdfast.chains.bitcoin_scripts import script_of
+from holdfast.chains.granted import granted_address
 from holdfast.chains.known_spends import known_spends
 from holdfast.chains.outflow import OutflowBlock, OutflowNode, Wanted
 from holdfast.chains.port import Node, Watch
 from holdfast.core import bitcoin
-from holdfast.core.addresses import deposit_address
 from holdfast.core.descriptors import Branch, Place, VaultDescriptor
 from holdfast.core.errors import Conflict
 from holdfast.core.evm import address_bytes
@@ -171,12 +171,10 @@ class Eyes:
                     raise EvidenceUnproved(f"deposit {one.key} of {one.merchant}")
 
     def _address(self, record: Record, deposit: Deposit) -> str:
-        person = record.merchants[deposit.merchant]
-        for certificate, _ in reversed(person.certificates):
-            for grant in certificate.networks:
-                if grant.network == deposit.network and grant.has(deposit.index):
-                    return deposit_address(self.network, grant.vault, deposit.index)
-        raise EvidenceUnproved(f"index {deposit.index} is not {deposit.merchant}'s")
+        address = granted_address(record, self.network, deposit.merchant, deposit.index)
+        if address is None:
+            raise EvidenceUnproved(f"index {deposit.index} is not {deposit.merchant}'s")
+        return address
 
     async def _prove_mined(self, evidence: Evidence, body: Mined, confirmations: int) -> None:
         tip = await self.reader.tip()

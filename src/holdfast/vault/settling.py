@@ -14,12 +14,12 @@ from typing import assert_never
 import msgspec
 
 from holdfast.chains.evm_contracts import COIN
+from holdfast.chains.granted import granted_address
 from holdfast.chains.outflow import Wanted
 from holdfast.chains.safe_reads import SafeReads
-from holdfast.core.addresses import EvmVault
 from holdfast.core.descriptors import Branch, Place, VaultDescriptor
 from holdfast.core.errors import BadInput, Conflict
-from holdfast.core.evm import checksum, deposit_address
+from holdfast.core.evm import checksum
 from holdfast.core.journal import Head
 from holdfast.core.money import Asset
 from holdfast.core.networks import BitcoinNetwork, EvmNetwork
@@ -436,20 +436,15 @@ async def _evm_units(bench: Bench, asset: Asset) -> tuple[int, int]:
     forwarders = set()
     for deposit in record.deposits.values():
         if deposit.network == network.id:
-            forwarders.add(_forwarder(record, deposit.merchant, deposit.index, network.id))
+            address = granted_address(record, network, deposit.merchant, deposit.index)
+            if address is None:
+                raise InputUnproved(f"index {deposit.index} of {deposit.merchant}")
+            forwarders.add(address)
     floats = {key.address for key in (record.floats[network.id], *record.old_floats) if key.network == network.id}
     addresses = frozenset({plan_.address, *forwarders, *floats})
     held = await bench.eyes.outflow.holding(Wanted(addresses=addresses, tokens=bench.eyes.tokens))
     units = {address: held.units.get((address, asset.id), 0) for address in addresses}
     return sum(units[one] for one in (plan_.address, *forwarders)), sum(units[one] for one in floats)
-
-
-def _forwarder(record: Record, merchant: str, index: int, network: str) -> str:
-    for certificate, _ in reversed(record.merchants[merchant].certificates):
-        for grant in certificate.networks:
-            if grant.network == network and grant.has(index) and isinstance(grant.vault, EvmVault):
-                return deposit_address(grant.vault.factory, grant.vault.implementation, index)
-    raise InputUnproved(f"index {index} of {merchant}")
 
 
 def _contract(asset: Asset) -> str:

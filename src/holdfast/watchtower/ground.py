@@ -8,8 +8,9 @@ from coincurve import PublicKey
 
 from holdfast.chains.bitcoin_blocks import outpoint_bytes
 from holdfast.chains.bitcoin_scripts import script_of
+from holdfast.chains.granted import granted_address
 from holdfast.chains.outgoing import Sources
-from holdfast.core.addresses import BitcoinVault, EvmVault, deposit_address
+from holdfast.core.addresses import BitcoinVault, EvmVault
 from holdfast.core.certificates import read_certificate
 from holdfast.core.descriptors import Branch, VaultDescriptor
 from holdfast.core.evm_transactions import address_of
@@ -102,11 +103,10 @@ class Places:
 
 def address_of_deposit(network: Network, deposit: Deposit, record: Record) -> str:
     """Where a journaled deposit must have arrived, by the merchant's certificate. Raises `KeyError` without one."""
-    for certificate, _ in reversed(record.merchants[deposit.merchant].certificates):
-        for grant in certificate.networks:
-            if grant.network == network.id and grant.has(deposit.index):
-                return deposit_address(network, grant.vault, deposit.index)
-    raise KeyError(deposit.key)
+    address = granted_address(record, network, deposit.merchant, deposit.index)
+    if address is None:
+        raise KeyError(deposit.key)
+    return address
 
 
 def vault_of(network: Network, record: Record) -> EvmVault | None:
