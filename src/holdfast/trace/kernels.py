@@ -13,7 +13,6 @@ from numba import njit
 from holdfast.trace.wide import ONE, ZERO, add, is_less, share, subtract
 
 POISON, HAIRCUT, MOST, LEAST = 0, 1, 2, 3
-_NONE = np.int32(-1)
 
 
 @njit
@@ -85,6 +84,63 @@ def proportion(source, target, low, high, thefts, stops, sizes, policy):
     return rows[:found], moved_h[:found], moved_l[:found], taint_h, taint_l, cut_h, cut_l
 
 
+# A parcel is two or three words in a row: its lower units, twice the place of the parcel behind it (plus one if it is
+# tainted), its upper units if there are any. Place 0 is none. The ends of a queue are its first and its last place;
+# after those of all nodes stand the first place that is free again, and the last that was ever used.
+_LOW, _LINK, _HIGH = 0, 1, 2
+
+
+@njit(inline="always")
+def _take(ends, parcels, width, node, nh, nl):
+    """The first parcel of a node's queue, or of it what is asked for: its units, and whether they are tainted."""
+    here = ends[2 * node]
+    at = width * np.int64(here)
+    hh = np.uint64(parcels[at + _HIGH]) if width > _HIGH else ZERO
+    hl, link = np.uint64(parcels[at]), parcels[at + _LINK]
+    if is_less(nh, nl, hh, hl):
+        rh, rl = subtract(hh, hl, nh, nl)
+        parcels[at] = np.int64(rl)
+        if width > _HIGH:
+            parcels[at + _HIGH] = np.int64(rh)
+        return nh, nl, link & 1 == 1
+    ends[2 * node] = link >> 1
+    if link >> 1 == 0:
+        ends[2 * node + 1] = 0
+    parcels[at + _LINK] = 2 * np.int64(ends[-2])
+    ends[-2] = here
+    return hh, hl, link & 1 == 1
+
+
+@njit(inline="always")
+def _put(ends, parcels, width, node, ph, pl, is_dirty):
+    """Units to the end of a node's queue: into its last parcel if that is of their kind and holds them."""
+    end = ends[2 * node + 1]
+    at = width * np.int64(end)
+    if end != 0 and (parcels[at + _LINK] & 1 == 1) == is_dirty:
+        eh = np.uint64(parcels[at + _HIGH]) if width > _HIGH else ZERO
+        sh, sl = add(eh, np.uint64(parcels[at]), ph, pl)
+        if width > _HIGH:
+            parcels[at + _HIGH] = np.int64(sh)
+        if width > _HIGH or sh == ZERO:  # else one word does not hold both: they stay two parcels
+            parcels[at] = np.int64(sl)
+            return
+    new = np.int64(ends[-2])
+    if new != 0:
+        ends[-2] = parcels[width * new + _LINK] >> 1
+    else:
+        new = np.int64(ends[-1]) + 1
+        ends[-1] = new
+    if end == 0:
+        ends[2 * node] = new
+    else:
+        parcels[at + _LINK] |= 2 * new
+    ends[2 * node + 1] = new
+    at = width * new
+    parcels[at], parcels[at + _LINK] = np.int64(pl), np.int64(is_dirty)
+    if width > _HIGH:
+        parcels[at + _HIGH] = np.int64(ph)
+
+
 @njit(cache=True)
 def first_in_first_out(source, target, low, high, thefts, stops, sizes):
     """What came first leaves first (Clayton's Case, 1816): a queue of parcels at each node, each clean or tainted.
@@ -93,14 +149,12 @@ def first_in_first_out(source, target, low, high, thefts, stops, sizes):
     """
     nodes, least_h, least_l = np.int64(sizes[0]), sizes[1], sizes[2]
     is_wide = len(high) > 0
-    most = len(source) + 1
-    parcel_h = np.empty(most if is_wide else 1, np.uint64)
-    parcel_l, is_dirty, behind = np.empty(most, np.uint64), np.empty(most, np.bool_), np.empty(most, np.int32)
-    first, last = np.full(nodes, _NONE, np.int32), np.full(nodes, _NONE, np.int32)
+    width = 3 if is_wide else 2
+    parcels = np.empty(width * (len(source) + 2), np.int64)
+    ends = np.zeros(2 * nodes + 2, np.int32)
     taint_h, taint_l = np.zeros(nodes, np.uint64), np.zeros(nodes, np.uint64)
     rows, moved_h, moved_l = np.empty(1024, np.int64), np.empty(1024, np.uint64), np.empty(1024, np.uint64)
     found, at, cut_h, cut_l = 0, 0, ZERO, ZERO
-    used, free = np.int32(0), _NONE
     for row in range(len(source)):
         f, t = source[row], target[row]
         nh, nl = (high[row] if is_wide else ZERO), low[row]
@@ -108,23 +162,11 @@ def first_in_first_out(source, target, low, high, thefts, stops, sizes):
         at += 1 if is_theft else 0
         mh, ml = ZERO, ZERO
         while nh != ZERO or nl != ZERO:
-            here = first[f]
             ph, pl, is_taken_dirty = nh, nl, is_theft
-            if here != _NONE and not stops[f]:
-                hh = parcel_h[here] if is_wide else ZERO
-                hl = parcel_l[here]
-                is_taken_dirty = is_dirty[here] or is_theft
-                if is_less(nh, nl, hh, hl):
-                    rh, parcel_l[here] = subtract(hh, hl, nh, nl)
-                    if is_wide:
-                        parcel_h[here] = rh
-                else:
-                    ph, pl = hh, hl
-                    first[f] = behind[here]
-                    if first[f] == _NONE:
-                        last[f] = _NONE
-                    behind[here], free = free, here
-                if is_dirty[here]:
+            if ends[2 * f] != 0 and not stops[f]:
+                ph, pl, was_dirty = _take(ends, parcels, width, f, nh, nl)
+                is_taken_dirty = was_dirty or is_theft
+                if was_dirty:
                     taint_h[f], taint_l[f] = subtract(taint_h[f], taint_l[f], ph, pl)
                     if is_theft:  # money that was stolen before is stolen anew
                         cut_h, cut_l = add(cut_h, cut_l, ph, pl)
@@ -135,30 +177,8 @@ def first_in_first_out(source, target, low, high, thefts, stops, sizes):
                     is_taken_dirty = False
                 else:
                     mh, ml = add(mh, ml, ph, pl)
-            if stops[t]:
-                continue
-            end = last[t]
-            if end != _NONE and is_dirty[end] == is_taken_dirty:
-                sh, sl = add(parcel_h[end] if is_wide else ZERO, parcel_l[end], ph, pl)
-                if is_wide:
-                    parcel_h[end] = sh
-                if is_wide or sh == ZERO:  # else one word does not hold both: they stay two parcels
-                    parcel_l[end] = sl
-                    continue
-            if free != _NONE:
-                new = free
-                free = behind[free]
-            else:
-                new = used
-                used += np.int32(1)
-            if is_wide:
-                parcel_h[new] = ph
-            parcel_l[new], is_dirty[new], behind[new] = pl, is_taken_dirty, _NONE
-            if end == _NONE:
-                first[t] = new
-            else:
-                behind[end] = new
-            last[t] = new
+            if not stops[t]:
+                _put(ends, parcels, width, t, ph, pl, is_taken_dirty)
         if mh == ZERO and ml == ZERO:
             continue
         taint_h[t], taint_l[t] = add(taint_h[t], taint_l[t], mh, ml)
