@@ -9,7 +9,7 @@ from itertools import combinations
 import msgspec
 
 from holdfast.core.errors import BadInput
-from holdfast.trace.link.incident import Held, Incident, Node, edges, held
+from holdfast.trace.link.incident import Held, Incident, Node, edges, held, victims
 from holdfast.trace.link.infrastructure import shared_infrastructure
 from holdfast.trace.link.meetings import Side, comingled, direct
 from holdfast.trace.link.rhythm import common_services, hours, same_rhythm
@@ -97,13 +97,14 @@ def compare(one: Incident, other: Incident, asked: Asked | None = None) -> Compa
 def _without_services(pair: Sequence[Incident], around: Surroundings) -> tuple[dict[Node, Removed], tuple[Side, Side]]:
     """Both thieves' addresses once services are out: what lay only behind a service goes with it."""
     out: dict[Node, Removed] = {}
-    holdings: list[dict[Node, Held]] = [held(incident) for incident in pair]
+    robbed = frozenset[Node]().union(*(victims(incident) for incident in pair))
+    holdings: list[dict[Node, Held]] = [held(incident, robbed) for incident in pair]
     for _ in range(_ROUNDS_MOST):
         found = {node: entry for node, entry in public(around, holdings).items() if node not in out}
         if not found:
             break
         out |= found
-        holdings = [held(incident, out) for incident in pair]
+        holdings = [held(incident, out.keys() | robbed) for incident in pair]
     return out, (Side(pair[0], holdings[0]), Side(pair[1], holdings[1]))
 
 

@@ -56,7 +56,7 @@ def _value(feature: Feature) -> str:
 
 
 def _gas(side: Side, around: Surroundings, own: Collection[Node]) -> list[Feature]:
-    """Who first sent an account the coin that it needs to act at all, where that is none of the thief's own."""
+    """Who sent an account the coin that it needs to act at all, before it acted and before any loot brought it some."""
     found = []
     protected = victims(side.incident)
     for network, address in side.held:
@@ -65,18 +65,17 @@ def _gas(side: Side, around: Surroundings, own: Collection[Node]) -> list[Featur
         near = around.of((network, address))
         acted = min((each.time for each in near.leaving), default=None)
         coins = [each for each in near.arriving if each.movement is not Movement.TOKEN and "/slip44:" in each.asset]
-        before = [each for each in coins if each.units > 0 and (acted is None or each.time <= acted)]
-        if not before:
-            continue
-        first = before[0]
-        feeder = network, first.source
-        if feeder in protected or around.service(feeder, first.time) is not None or feeder in around.ended:
-            continue
-        if is_public_feeder(around.of(feeder), network, own):
-            continue
-        why = f"{first.source} sent {address} its first {first.units} units of {first.asset}, at {first.time}"
-        evidence = (first.evidence,) if first.evidence else ()
-        found.append(Feature(FeatureKind.GAS, first.source, network, 0, why, (first.transaction,), evidence))
+        for first in coins:
+            feeder = network, first.source
+            if (acted is not None and first.time > acted) or feeder in own or first.units <= 0:
+                break
+            if feeder in protected or around.service(feeder, first.time) is not None:
+                continue
+            if is_public_feeder(around.of(feeder), network, own):
+                continue
+            why = f"{first.source} sent {address} its first {first.units} units of {first.asset}, at {first.time}"
+            ids = (first.evidence,) if first.evidence else ()
+            found.append(Feature(FeatureKind.GAS, first.source, network, 0, why, (first.transaction,), ids))
     return found
 
 

@@ -13,8 +13,6 @@ from embit import base58, bech32
 
 from holdfast.core.networks import BITCOIN_NETWORKS
 
-TRON = "tron:0x2b6653dc"
-"""CAIP-2 of TRON: the last four bytes of its genesis block's hash (the CASA namespace `tron`)."""
 _TRON_VERSION = 0x41
 _HASH_BYTES = 20
 _EVM_LENGTH = 42
@@ -33,11 +31,6 @@ def key_of(network: str, address: str) -> str:
     if network.startswith("bip122:"):
         return _bitcoin_key(address)
     return ""
-
-
-def is_tron(address: str) -> bool:
-    """Whether it is an address of TRON, its checksum included."""
-    return _checked(address)[:1] == bytes([_TRON_VERSION])
 
 
 def _checked(address: str) -> bytes:

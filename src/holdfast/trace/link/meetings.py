@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from holdfast.trace.link.incident import Held, Incident, Node, assets, victims
+from holdfast.trace.link.incident import Held, Incident, Node, assets
 from holdfast.trace.link.services import Surroundings
 from holdfast.trace.link.words import Evidence, Link
 from holdfast.trace.model import Movement, Transfer
@@ -40,12 +40,10 @@ def direct(one: Side, other: Side, around: Surroundings) -> list[Link]:
     for payer, payee in ((one, other), (other, one)):
         senders = [node for node in payer.held if node not in payee.held]
         around.load(senders)
-        protected = victims(payer.incident) | victims(payee.incident)
         for node in senders:
             for each in around.of(node).leaving:
                 target = each.network, each.target
-                is_there = target in payee.held and target not in protected
-                if is_there and _counts(each, one, other) and _is_own(target, each, payer, (payee, around)):
+                if target in payee.held and _counts(each, one, other) and _is_own(target, each, payer, (payee, around)):
                     found.setdefault((each.network, each.source, each.target), []).append(each)
     return [_direct_link(transfers, one, other) for transfers in found.values()]
 
@@ -98,8 +96,7 @@ def comingled(one: Side, other: Side, around: Surroundings) -> list[Link]:
     """Class B: addresses (or transactions) where both loots arrived; those that follow from an earlier one left out."""
     shared = [node for node in one.held if node in other.held]
     around.load(shared)
-    never = victims(one.incident) | victims(other.incident)
-    met = [node for node in shared if node not in never and not _is_coinjoin(around, node)]
+    met = [node for node in shared if not _is_coinjoin(around, node)]
     common = frozenset(shared)
     first = [node for node in met if _is_first(node, one, other, common)]
     return [_met_link(node, one, other, len(met) - len(first)) for node in first]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -79,6 +79,10 @@ def _follow(step: Step, passage: _Passage, around: Surroundings) -> None:
         passage.add(target, passage.at.get(source, set()))
 
 
+def _name(part: str) -> str:
+    return part.rpartition("(")[0]
+
+
 def popularity(incidents: Sequence[Incident], around: Surroundings) -> dict[str, int]:
     """By service, how many strangers' addresses use it in the stores: the base rate that a route is measured by."""
     named: dict[Node, str] = {}
@@ -108,12 +112,12 @@ def rare_routes(
     if not shared:
         return [], [], []
     used = popularity(incidents, around)
-    if sum(used.values()) < STRANGERS_LEAST or sum(count > 0 for count in used.values()) < SERVICES_LEAST:
-        return [], [], [
-            f"{len(shared)} shared orders of services: the stores hold too few strangers to say how rare they are"
-        ]  # fmt: skip
-    as_many = _as_many([one, other], used, len(shared), seed)
-    figures = f"in {as_many} of {DRAWS} draws strangers with as many routes shared at least as many"
+    unknown = sorted({name for route in shared for name in map(_name, route) if not used[name]})
+    if unknown or sum(used.values()) < STRANGERS_LEAST:
+        who = ", ".join(unknown) or "these services"
+        return [], [], [f"{len(shared)} shared orders of services: no strangers of {who} are stored to measure them by"]
+    as_many = _as_rare([one, other], used, shared, seed)
+    figures = f"in {as_many} of {DRAWS} draws strangers with as many routes shared orders as rare"
     longest = max(shared, key=len)
     text = f"{len(shared)} shared orders of services, the longest {' > '.join(longest)}; {figures}"
     if (as_many + 1) * 1_000 > RARE * (DRAWS + 1):
@@ -121,17 +125,27 @@ def rare_routes(
     return [Link("", Evidence.ROUTE, text, _ELSE, _CONFIDENCE)], [], []
 
 
-def _as_many(observed: Sequence[frozenset[Route]], used: Mapping[str, int], shared: int, seed: int) -> int:
-    """Routes of the same lengths, each service drawn by how many strangers use it; how often as many are shared."""
+def _as_rare(observed: Sequence[frozenset[Route]], used: Mapping[str, int], shared: Sequence[Route], seed: int) -> int:
+    """In how many draws strangers share orders that are together as rare.
+
+    They take routes of the same lengths, each service by how many use it. How rare shared orders are is the sum of
+    their surprise (minus the logarithm of the chance of each): what everybody passes adds next to nothing.
+    """
     random = np.random.default_rng(seed)
-    names = sorted(used)
+    names = {name: number for number, name in enumerate(sorted(used))}
     weights = np.array([used[name] + 1 for name in names], dtype=np.float64)
     weights /= weights.sum()
+    surprise = -np.log(weights)
+
+    def total(routes_: Iterable[tuple[int, ...]]) -> float:
+        return float(sum(surprise[list(route)].sum() for route in routes_))
+
+    least = total(tuple(names[_name(part)] for part in route) for route in shared)
     count = 0
     for _ in range(DRAWS):
         drawn = [
             {tuple(random.choice(len(names), size=len(route), p=weights).tolist()) for route in sorted(side)}
             for side in observed
         ]
-        count += len(drawn[0] & drawn[1]) >= shared
+        count += total(drawn[0] & drawn[1]) >= least
     return count
