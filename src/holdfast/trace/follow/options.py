@@ -39,9 +39,11 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     peel_hops: int = 3
     """Fewer hops of the shape are no chain."""
     window_seconds: int = 6 * HOUR
-    """How long after a deposit a custodial swapper's or mixer's candidates are looked for."""
+    """How long after a deposit a custodial swapper's candidates are looked for."""
     bridge_window_seconds: int = 3 * 24 * HOUR
     """How long after a deposit the other side of a bridge is looked for."""
+    mixer_window_seconds: int = 30 * 24 * HOUR
+    """How long after a deposit a mixer's withdrawals are its candidates."""
     fee_parts_per_million: int = 50_000
     """The most that a custodial swapper keeps: candidates are worth this much less, at the most."""
     spread_parts_per_million: int = 10_000
