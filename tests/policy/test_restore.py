@@ -180,6 +180,18 @@ def test_a_destination_that_came_on_the_list_lately_is_not_on_it_yet(books: Book
     assert verdict(books, ETHER, OTHER, ADDRESS) == "allowed"
 
 
+def test_a_destination_ages_on_the_list_also_after_a_looser_policy_is_in_force(books: Books) -> None:
+    walk(books, Stage.ALLOWLISTED)
+    text = (
+        policy_text().replace("ageing_seconds = 3600", "ageing_seconds = 7200").replace("version = 1", "version = 2", 1)
+    )
+    books.policy(text + LISTED + LISTED.replace(ADDRESS, OTHER))
+    books.now += 7_199
+    assert verdict(books, ETHER, OTHER) == Rule.STAGE_ALLOWLISTED, "in force for long, and not on the list for long"
+    books.now += 1
+    assert verdict(books, ETHER, OTHER, ADDRESS) == "allowed"
+
+
 def test_who_was_taken_off_the_list_is_not_paid_and_neither_is_whose_listing_is_over(books: Books) -> None:
     walk(books, Stage.ALLOWLISTED)
     late = books.moment(latest=10 * 365 * 86_400)
