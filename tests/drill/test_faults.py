@@ -19,7 +19,7 @@ SEEN = {
     "dead:watchtower": "watchtower does not see bip122",
     "dark:signer": "",
     "cut:signer-watchtower": "no lease is granted",
-    "full:signer": "no lease is granted",
+    "full:signer": "signer was started",
     "unplugged:signer-watchtower": "no lease is granted",
     "unplugged:platform-watchtower": "",
     "unplugged:incident-watchtower": "",

@@ -16,6 +16,7 @@ from random import Random  # noqa: TID251  seeded: a drill must be repeatable
 from typing import Any
 
 from holdfast.drill.places import TrustZone
+from holdfast.drill.waiting import connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,13 @@ class Hand:
         return str(self.facts[name])
 
     async def database(self) -> Any:
-        """The platform's database as its superuser, each statement at once in effect."""
-        from psycopg import AsyncConnection
+        """The platform's database as its superuser, each statement at once in effect.
 
+        One that is dead just then is waited for. Raises `DrillStuck`.
+        """
         from holdfast.runtime.embedded_database import SUPERUSER, EmbeddedDatabase
 
-        url = EmbeddedDatabase(self.home / "data" / "database").url_of(SUPERUSER)
-        return await AsyncConnection.connect(url, autocommit=True)
+        return await connection(EmbeddedDatabase(self.home / "data" / "database").url_of(SUPERUSER))
 
 
 def main() -> int:

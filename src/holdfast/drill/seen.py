@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ async def watched(world: World) -> AsyncIterator[Seen]:
     """Look until the context ends, as often as `LOOK_SECONDS` says; complete afterwards."""
     seen, starts = Seen(), {name: zone.starts for name, zone in world.zones.items()}
     stops, alarms = len(world.stops), 0 if world.told is None else len(world.told.alarms)
+    events = len(world.events)
     task = asyncio.create_task(_look(world, seen))
     try:
         yield seen
@@ -56,6 +58,8 @@ async def watched(world: World) -> AsyncIterator[Seen]:
         seen.once += [f"{one.by} froze {one.scope}: {one.reason}" for one in world.stops[stops:]]
         new = () if world.told is None else world.told.alarms[alarms:]
         seen.once += [f"alarm {kind}" for kind in sorted({one.kind for one in new})]
+        refused = [event.what for event in world.events[events:] if event.who == "payer"]
+        seen.once += [f"{what} ({count} times)" for what, count in sorted(Counter(refused).items())]
         again = {name: zone.starts - starts[name] for name, zone in world.zones.items()}
         seen.once += [f"{name} was started {count} times" for name, count in again.items() if count > 0]
 
@@ -64,13 +68,12 @@ async def _look(world: World, seen: Seen) -> None:
     async with httpx.AsyncClient(timeout=1, trust_env=False) as http:
         while True:
             seen.looks += 1
-            await _platform(world, http, seen)
-            await _tower(world, seen)
+            await asyncio.gather(_platform(world, http, seen), _tower(world, seen))
             await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _platform(world: World, http: httpx.AsyncClient, seen: Seen) -> None:
-    for more, name in _WHO.items():
+    async def one(more: int, name: str) -> None:
         try:
             answer = await http.get(f"http://127.0.0.1:{world.facts.port + more}/ready")
         except httpx.TransportError:
@@ -78,6 +81,12 @@ async def _platform(world: World, http: httpx.AsyncClient, seen: Seen) -> None:
         else:
             if not answer.is_success:
                 seen.add(f"{name} is not ready")
+
+    await asyncio.gather(*(one(more, name) for more, name in _WHO.items()))
+    with suppress(httpx.HTTPError, ValueError, KeyError):
+        told = (await http.get(f"http://127.0.0.1:{world.facts.port}/v1/status")).json()
+        if any(not one["works"] or one["is_silent"] for one in told["payouts"]):
+            seen.add("the status page says that payouts wait")
 
 
 async def _tower(world: World, seen: Seen) -> None:

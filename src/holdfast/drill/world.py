@@ -14,7 +14,6 @@ from random import Random  # noqa: TID251  seeded: a drill must be repeatable
 from typing import Any
 
 from coincurve import PublicKey
-from psycopg import AsyncConnection
 
 from holdfast.chains.bitcoin_scripts import address_of as script_address
 from holdfast.chains.localnet import RegtestNode
@@ -29,7 +28,7 @@ from holdfast.drill.places import Places, TrustZone
 from holdfast.drill.processes import ZoneProcess
 from holdfast.drill.proxies import Link, NodeProxy
 from holdfast.drill.template import Facts
-from holdfast.drill.waiting import DrillStuck, until
+from holdfast.drill.waiting import DrillStuck, connection, until
 from holdfast.faces.cli.serve import ZoneName
 from holdfast.runtime.embedded_database import EmbeddedDatabase
 
@@ -195,8 +194,8 @@ class World:
     async def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """What the platform's database holds: for the drill's own eyes."""
         url = EmbeddedDatabase(self.places.of(TrustZone.PLATFORM) / "data" / "database").owner_url
-        async with await AsyncConnection.connect(url, autocommit=True) as connection:
-            cursor = await connection.execute(query.encode(), values)
+        async with await connection(url) as opened:
+            cursor = await opened.execute(query.encode(), values)
             return await cursor.fetchall()
 
     def ready(self) -> None:
