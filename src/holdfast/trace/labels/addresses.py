@@ -234,6 +234,8 @@ _TICKERS = {
     "BEP20": "eip155:56", "BNB": "eip155:56", "MATIC": "eip155:137", "POL": "eip155:137", "AVAX": "eip155:43114",
     "ARB": "eip155:42161", "BASE": "eip155:8453", "OP": "eip155:10", "RBTC": "eip155:30",
 }  # fmt: skip
+_ALIASES = {"tron:728126428": TRON, "solana:mainnet": SOLANA, "xrpl:mainnet": XRP}
+"""Other ways to write the same CAIP-2 id."""
 _EVERYWHERE = frozenset({"USDT", "USDC", "DAI", "BUSD", "TUSD"})
 """Tokens that several networks have: the address's own form says which family is meant."""
 _EVM_ID = re.compile(r"eip155:(\*|[1-9][0-9]{0,31})", re.ASCII)
@@ -253,7 +255,7 @@ def place_of(named: str, text: str) -> Place:
     Raises `TickerUnknown`, `LabelAddressMalformed`, `LabelAddressChecksumWrong`.
     """
     text = text.strip()
-    network = named.strip()
+    network = _ALIASES.get(named.strip(), named.strip())
     if _EVM_ID.fullmatch(network):
         return Place(network, _evm(text))
     if network not in _FORMS:

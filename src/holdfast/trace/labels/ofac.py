@@ -30,6 +30,9 @@ _FEATURE = "Digital Currency Address - "
 _CHUNK = 1 << 20
 _LATIN = "215"
 """The script in which every party's main name is given."""
+_PROFILE = {"Profile": "ID", "SanctionsEntry": "ProfileID"}
+"""Where an element names the party's profile, and a feature its type."""
+_FEATURE_TYPE = {"Feature": "FeatureTypeID", "FeatureType": "ID"}
 _DATES = frozenset({"Year", "Month", "Day"})
 _OF_PARTIES = frozenset({"VersionDetail", "NamePartValue", "DistinctParty"})
 
@@ -143,18 +146,14 @@ class _Reader:
         self._text.clear()
         if plain == "DistinctParty":
             self._party = _Party()
-        elif plain == "Profile":
-            self._profile = attributes.get("ID", "")
+        elif plain in _PROFILE:
+            self._profile = attributes.get(_PROFILE[plain], "")
+        elif plain in _FEATURE_TYPE:
+            self._feature = attributes.get(_FEATURE_TYPE[plain], "")
         elif plain == "Alias":
             self._is_main_name = attributes.get("Primary") == "true"
         elif plain == "NamePartValue":
             self._is_latin = attributes.get("ScriptID", _LATIN) == _LATIN
-        elif plain == "Feature":
-            self._feature = attributes.get("FeatureTypeID", "")
-        elif plain == "SanctionsEntry":
-            self._profile = attributes.get("ProfileID", "")
-        elif plain == "FeatureType":
-            self._feature = attributes.get("ID", "")
         elif plain in ("DateOfIssue", "EntryEvent"):
             self._date = {}
 
