@@ -7,7 +7,6 @@ a person may decide otherwise, claim by claim.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from holdfast.trace.labels.addresses import (
     key_of,
     place_of,
 )
-from holdfast.trace.labels.claims import ACCUSING, UNPROVEN, Claim, Decision, Refusal, RefusedFor
+from holdfast.trace.labels.claims import ACCUSING, Claim, Decision, Feed, Refusal, RefusedFor
 from holdfast.trace.labels.likeness import Likeness
 from holdfast.trace.model import Label, LabelKind
 from holdfast.trace.reading import Degree
@@ -31,11 +30,12 @@ CROWD = 1_000
 """Counterparties on each side that make an address a service. A thief pays few and is paid by his victims; a service
 pays and is paid by a crowd. Both sides must be that many, because anybody can send dust to anybody."""
 
+_Doubt = tuple[RefusedFor, str]
 _KNOWN_THINGS = frozenset({LabelKind.CONTRACT, *(kind for kind in LabelKind if kind.is_service)})
 _EVM_RESERVED = 0x10000
 """Addresses below are the zero address, precompiled contracts and what the network itself writes to."""
-_BURNT = re.compile(r"0x(0*dead0*|(.)\2{39}|0*dead.*dead|(.{1,8}?)\3{4,})", re.IGNORECASE)
-_SEQUENCE = "0123456789abcdef" * 4
+_PERIOD_MOST = 16
+"""Digits after which a hand that writes an address begins anew: `1234567890abcdef1234…`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,59 +97,61 @@ def _unread(claim: Claim, source: str, reason: RefusedFor, why: str) -> Refusal:
     return Refusal(claim.network, claim.address[:200], claim.name, claim.kind, source, reason, why)
 
 
-def weigh(labels: Sequence[Label], facts: Facts | None = None, decisions: Iterable[Decision] = ()) -> Admission:
+def weigh(feeds: Sequence[Feed], facts: Facts | None = None, decisions: Iterable[Decision] = ()) -> Admission:
     """All labels of all feeds, weighed against each other and against what chains tell.
 
     Only claims that speak ill of an owner (`ACCUSING`) are doubted here: a wrong "exchange" loses a trace, a wrong
     "thief" stops somebody's money. A state's list of sanctions is law, true or not, and is not doubted either.
+    What a feed says that nobody has vouched for counts for nothing against one that somebody has.
     """
-    facts = facts or Facts()
     decided = {(*key_of(each.network, each.address), each.source): each for each in decisions}
-    weighing = _Weighing(labels, facts)
+    weighing = _Weighing(feeds, facts or Facts())
     admitted, refused = [], []
-    for label in labels:
-        decision = decided.get((*key_of(label.network, label.address), label.source))
-        if decision is not None and decision.admit:
-            admitted.append(label)
-            continue
-        found = (
-            (RefusedFor.PERSON, f"{decision.by}: {decision.why}") if decision is not None else weighing.against(label)
-        )
-        if found is None:
-            admitted.append(label)
-        else:
-            refused.append(
-                Refusal(label.network, label.address, label.name, label.kind, label.source, found[0], found[1])
-            )
+    for feed in feeds:
+        for label in feed.labels:
+            decision = decided.get((*key_of(label.network, label.address), label.source))
+            found = weighing.against(label, feed) if decision is None else _by_a_person(decision)
+            if found is None:
+                admitted.append(label)
+            else:
+                refused.append(
+                    Refusal(label.network, label.address, label.name, label.kind, label.source, found[0], found[1])
+                )
     return Admission(tuple(admitted), tuple(refused))
+
+
+def _by_a_person(decision: Decision) -> _Doubt | None:
+    return None if decision.admit else (RefusedFor.PERSON, f"{decision.by}: {decision.why}")
 
 
 class _Weighing:
     """What one label is weighed against: everything else that is said, and what chains tell."""
 
-    def __init__(self, labels: Sequence[Label], facts: Facts) -> None:
+    def __init__(self, feeds: Sequence[Feed], facts: Facts) -> None:
         self._facts = facts
-        self._said: dict[str, list[Label]] = defaultdict(list)
-        for label in labels:
-            self._said[key_of(label.network, label.address)[1]].append(label)
+        self._said: dict[str, list[tuple[Feed, Label]]] = defaultdict(list)
+        for feed in feeds:
+            for label in feed.labels:
+                self._said[key_of(label.network, label.address)[1]].append((feed, label))
         self._likeness = Likeness(self._said)
 
-    def against(self, label: Label) -> tuple[RefusedFor, str] | None:
+    def against(self, label: Label, feed: Feed) -> _Doubt | None:
         """What speaks against it; None: nothing that is known here."""
         if label.kind not in ACCUSING:
             return None
         degree = self._facts.of(label.network, label.address)
         return (
             _placeholder(label)
-            or self._service(label, degree)
+            or self._service(label, feed, degree)
             or _silent(label, degree, self._facts)
-            or self._lookalike(label, degree)
+            or self._lookalike(label, feed, degree)
         )
 
-    def _service(self, label: Label, degree: Degree | None) -> tuple[RefusedFor, str] | None:
-        """Another source's word that it is a service, or a crowd on both sides."""
-        for other in self._said[key_of(label.network, label.address)[1]]:
-            if other.kind in _KNOWN_THINGS and _is_other(other, label) and not _outranks(label, other):
+    def _service(self, label: Label, feed: Feed, degree: Degree | None) -> _Doubt | None:
+        """Another feed's word that it is a service, or a crowd on both sides."""
+        for source, other in self._said[key_of(label.network, label.address)[1]]:
+            is_heard = source.family != feed.family and (source.is_vouched or not feed.is_vouched)
+            if other.kind in _KNOWN_THINGS and is_heard and not _outranks(label, other):
                 return RefusedFor.SERVICE, f"{other.source} knows it as {other.name} ({other.kind})"
         if degree is not None and degree.sources >= CROWD and degree.targets >= CROWD:
             return RefusedFor.SERVICE, (
@@ -157,50 +159,40 @@ class _Weighing:
             )
         return None
 
-    def _lookalike(self, label: Label, degree: Degree | None) -> tuple[RefusedFor, str] | None:
+    def _lookalike(self, label: Label, feed: Feed, degree: Degree | None) -> _Doubt | None:
         """An address that was made, or mistyped, to look like another. One that has itself been used is real."""
-        if label.confidence >= AUTHORITY or (degree is not None and degree.leaving):
+        if feed.is_vouched or (degree is not None and degree.leaving):
             return None
         key = key_of(label.network, label.address)[1]
-        if any(_is_other(other, label) for other in self._said[key]):
+        if any(source.family != feed.family for source, _ in self._said[key]):
             return None
         for like in self._likeness.of(key):
-            other = max(self._said[like.key], key=lambda each: each.confidence)
-            if other.kind not in ACCUSING or other.confidence >= label.confidence:
-                return RefusedFor.LOOKALIKE, (
-                    f"its first {like.head} and last {like.tail} letters are those of {other.address} "
-                    f"({other.name}, {other.source}); by chance that happens once in {like.odds:,} such lists"
-                )
+            source, other = max(self._said[like.key], key=lambda each: (each[0].is_vouched, each[1].confidence))
+            return RefusedFor.LOOKALIKE, (
+                f"its first {like.head} and last {like.tail} letters are those of {other.address} ({other.name}, "
+                f"{source.name}); chance gives that to one honest claim in {like.odds:,}"
+            )
         return None
 
 
-def _placeholder(label: Label) -> tuple[RefusedFor, str] | None:
+def _placeholder(label: Label) -> _Doubt | None:
     address = label.address.lower()
     if not address.startswith("0x"):
         return None
     if int(address, 16) < _EVM_RESERVED:
         return RefusedFor.PLACEHOLDER, "the network itself has that address; nobody holds its key"
-    if _BURNT.fullmatch(address) or address[2:22] in _SEQUENCE:
+    digits = address[2:]
+    if any(digits[period:] == digits[:-period] for period in range(1, _PERIOD_MOST + 1)):
         return RefusedFor.PLACEHOLDER, "an address that was written by hand, and of which nobody can hold the key"
     return None
 
 
-def _silent(label: Label, degree: Degree | None, facts: Facts) -> tuple[RefusedFor, str] | None:
+def _silent(label: Label, degree: Degree | None, facts: Facts) -> _Doubt | None:
     if label.network not in facts.complete or (degree is not None and (degree.arriving or degree.leaving)):
         return None
     return RefusedFor.SILENT, f"every transfer on {label.network} is known here, and none is to or from it"
 
 
-def _is_other(one: Label, two: Label) -> bool:
-    """Whether two labels are of different sources: a feed cannot vouch for itself."""
-    return one.source.partition(":")[0] != two.source.partition(":")[0]
-
-
 def _outranks(label: Label, other: Label) -> bool:
     """Whether an authority says ill of what a mere list calls a service: then both stand, and the conflict is shown."""
     return label.confidence >= AUTHORITY > other.confidence
-
-
-def doubtful(label: Label) -> bool:
-    """Whether a label rests on nothing but a list that nobody has vouched for."""
-    return label.confidence <= UNPROVEN

@@ -73,6 +73,8 @@ class Feed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     read_at: int
     sha256: str
     """Of the bytes that were read."""
+    is_vouched: bool = False
+    """Whether whoever runs this place has said that it is to be believed. Others are doubted where it could do harm."""
     labels: tuple[Label, ...] = ()
     refused: tuple[Refusal, ...] = ()
 

@@ -43,7 +43,7 @@ class Reading:
     at: int
     """When it is read: seconds since 1970."""
     ceiling: int = UNPROVEN
-    """The most that it is believed."""
+    """The most that it is believed. More than `UNPROVEN` is a person's word for it: the feed is vouched for."""
     network: str = ""
     """Of rows that name none."""
     kind: LabelKind | None = None
@@ -105,7 +105,15 @@ def _feed(rows: Iterable[Claim | str], digest: str, how: Reading) -> Feed:
         else:
             unread.append(Refusal("", "", "", LabelKind.OTHER, how.family, RefusedFor.WORDS, row))
     found = formed(claims, how.family, how.at, how.ceiling)
-    return Feed(how.family, how.family, how.at, digest, found.admitted, (*unread, *found.refused))
+    return Feed(
+        name=how.family,
+        family=how.family,
+        read_at=how.at,
+        sha256=digest,
+        is_vouched=how.ceiling > UNPROVEN,
+        labels=found.admitted,
+        refused=(*unread, *found.refused),
+    )
 
 
 def _checked(rows: Iterable[Claim | str]) -> Iterator[Claim | str]:

@@ -2,20 +2,19 @@
 
 Address poisoning grinds an address that shares a few letters at both ends with one that its victim knows; whoever
 invents an address, or completes one that he saw cut off, shares the head and goes on otherwise. How many letters are
-too many depends on how many addresses are known: so many that chance gives one such pair in `ODDS` lists of that size.
+too many depends on how many addresses are known: as many as chance gives to one honest claim in `ODDS`, at most.
 """
 
 from __future__ import annotations
 
-import math
+import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
-ODDS = 1_000
-"""Lists of the known size, in one of which chance would give a likeness that is refused."""
+ODDS = 10_000
+"""Honest claims, of which one may be refused for a likeness that chance gave it. A person can admit it."""
 _BUCKET = 3
 """Letters at each end by which pairs with a likeness at both ends are found."""
 
@@ -29,7 +28,7 @@ class Like:
     """Letters that are shared at the start, without the network's own prefix."""
     tail: int
     odds: int
-    """Lists of this size in which chance gives one such pair."""
+    """Honest claims, to one of which chance gives such a likeness."""
 
 
 class Likeness:
@@ -65,11 +64,14 @@ def _body(key: str) -> str:
 
 
 def told(letters: str) -> int:
-    """How many letters say something: one that repeats its neighbour was chosen for looks, not drawn.
+    """How many letters say something: three or more alike in a row were chosen for looks, and count as one.
 
     Contracts with many leading zeros, or ones, are ground on purpose and resemble each other without any deceit.
     """
-    return sum(1 for before, after in pairwise(letters) if before != after) + (letters[:1] not in ("", "0", "1"))
+    return len(_RUN.sub(r"\1", letters))
+
+
+_RUN = re.compile(r"(.)\1{2,}")
 
 
 class _Family:
@@ -82,9 +84,7 @@ class _Family:
         self._ends: dict[str, list[str]] = defaultdict(list)
         for key in keys:
             self._ends[_ends(key)].append(key)
-        # Pairs, times the ways to share n letters between both ends, times their chance: in one of ODDS lists at most.
-        pairs = max(self._count, 2) ** 2 / 2
-        self.least = next(n for n in range(1, 100) if pairs * (n + 1) * math.pow(letters, -n) * ODDS <= 1)
+        self.least = next(n for n in range(1, 100) if self._odds(n) >= ODDS)
 
     def of(self, key: str) -> Iterator[Like]:
         for other in sorted(self._near(key)):
@@ -95,8 +95,11 @@ class _Family:
             tail = _shared(one[::-1], two[::-1])
             said = told(one[:head]) + told(one[len(one) - tail :])
             if said >= self.least:
-                odds = math.pow(self._letters, said) / (max(self._count, 2) ** 2 / 2 * (said + 1))
-                yield Like(other, head, tail, int(odds))
+                yield Like(other, head, tail, self._odds(said))
+
+    def _odds(self, letters: int) -> int:
+        """All known addresses, times the ways to split so many letters between both ends, against their chance."""
+        return int(self._letters**letters) // (max(self._count, 1) * (letters + 1))
 
     def _near(self, key: str) -> set[str]:
         """Neighbours by head, by tail, and whoever shares a little of both."""

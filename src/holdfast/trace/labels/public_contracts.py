@@ -75,4 +75,4 @@ def public_contracts() -> Feed:
     labels = tuple(
         Label(network, address, name, kind, _SOURCE, _CONFIDENCE, _STATED_AT) for network, address, name, kind in _KNOWN
     )
-    return Feed(_SOURCE, _SOURCE, _STATED_AT, "", labels)
+    return Feed(_SOURCE, _SOURCE, _STATED_AT, "", is_vouched=True, labels=labels)

@@ -210,7 +210,7 @@ class KeptBook(Book):
             return False
         feeds = (public_contracts(), *(feed for shelf in self._shelves for feed in shelf.feeds()))
         decisions = [decision for shelf in self._shelves for decision in shelf.decisions()]
-        found: Admission = weigh([label for feed in feeds for label in feed.labels], self._facts, decisions)
+        found: Admission = weigh(feeds, self._facts, decisions)
         self.replace(found.admitted)
         self.refused = (*(each for feed in feeds for each in feed.refused), *found.refused)
         self.feeds, self._stamp = feeds, stamp
