@@ -227,31 +227,45 @@ def index_of(source, nodes):
 
 
 @njit(cache=True)
-def within(starts, rows, target, begin, hops):
-    """Rows that can be reached from the rows `begin` forwards in time, hop by hop; the hop of each beside it."""
-    earliest = np.full(len(starts) - 1, np.int64(2**62), np.int64)
-    wave, found, hop_of = np.empty(0, np.int64), list(begin), [0] * len(begin)
-    is_found = np.zeros(len(target), np.bool_)
-    for row in begin:
-        is_found[row] = True
-        earliest[target[row]] = min(earliest[target[row]], row)
-    wave = np.unique(target[begin])
+def within(starts, rows, targets, begin, hops, stops):
+    """Rows that can be reached forwards in time, hop by hop, and the hop of each beside it.
+
+    `starts`, `rows`: of `index_of`; `targets`: those of `rows`. `begin`: nodes, and the rows that brought it there.
+    A node is visited again only if an earlier row is found to have reached it, and then only for what is new.
+    """
+    nodes, never = len(starts) - 1, np.int32(2**31 - 1)
+    brought = np.zeros(nodes, np.int32)  # by node: `never` less the earliest row; 0: not reached. Costs what is touched
+    emitted, queued = np.zeros(nodes, np.int32), np.zeros(nodes, np.uint8)  # of its last rows; the hop it waits for
+    found, hop_of = np.empty(1024, np.int32), np.empty(1024, np.uint8)
+    count, wave, wave_rows = 0, begin[0].astype(np.int32), begin[1].astype(np.int32)
     for hop in range(1, hops + 1):
-        next_wave = [np.int32(0)][:0]
-        for node in wave:
-            for place in range(starts[node + 1] - 1, starts[node] - 1, -1):
-                row = rows[place]
-                if row < earliest[node]:
-                    break
-                if is_found[row]:
+        ahead, waiting = np.empty(1024, np.int32), 0
+        for at in range(len(wave)):
+            node, row = wave[at], wave_rows[at]
+            end = starts[node + 1] - emitted[node]
+            low, high = starts[node], end
+            while low < high:
+                middle = (low + high) >> 1
+                if rows[middle] <= row:
+                    low = middle + 1
+                else:
+                    high = middle
+            for place in range(low, end):
+                if count == len(found):
+                    found, hop_of = _grown(found), _grown(hop_of)
+                found[count], hop_of[count] = rows[place], hop
+                count += 1
+                to, early = targets[place], never - rows[place]
+                if stops[to] or early <= brought[to]:
                     continue
-                is_found[row] = True
-                found.append(row)
-                hop_of.append(hop)
-                if row < earliest[target[row]]:
-                    earliest[target[row]] = row
-                    next_wave.append(target[row])
-        if len(next_wave) == 0:
-            break
-        wave = np.unique(np.array(next_wave, dtype=np.int32))
-    return np.array(found), np.array(hop_of)
+                brought[to] = early
+                if queued[to] != hop:
+                    queued[to] = hop
+                    if waiting == len(ahead):
+                        ahead = _grown(ahead)
+                    ahead[waiting] = to
+                    waiting += 1
+            emitted[node] = max(emitted[node], starts[node + 1] - low)
+        wave = ahead[:waiting]
+        wave_rows = never - brought[wave]
+    return found[:count], hop_of[:count]
