@@ -7,7 +7,7 @@ evidence/ab/ab12…           the bytes themselves, named by their hash; the sam
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +15,8 @@ from typing import Protocol
 import msgspec
 
 from holdfast.core.errors import BadInput, NotFound
+
+_COPY_BYTES = 1 << 20
 
 
 class EvidenceGone(NotFound):
@@ -71,16 +73,26 @@ class Evidence:
 
     def keep(self, raw: bytes, exhibit: Exhibit) -> str:
         """Keep an answer; its id. `id`, `sha256` and `size` of the exhibit are filled in here."""
-        digest = sha256(raw).hexdigest()
+        return self._keep(exhibit, sha256(raw).hexdigest(), len(raw), lambda path: _write(path, [raw]))
+
+    def keep_file(self, file: Path, exhibit: Exhibit) -> str:
+        """As `keep`, a whole file, of any size."""
+        hasher, size = sha256(), 0
+        for part in _parts(file):
+            hasher.update(part)
+            size += len(part)
+        return self._keep(exhibit, hasher.hexdigest(), size, lambda path: _write(path, _parts(file)))
+
+    def _keep(self, exhibit: Exhibit, digest: str, size: int, write: Callable[[Path], None]) -> str:
         name = sha256(f"{exhibit.source}\x1f{exhibit.request}\x1f{digest}".encode()).hexdigest()
-        full = msgspec.structs.replace(exhibit, id=f"V{name[:16]}", sha256=digest, size=len(raw))
+        full = msgspec.structs.replace(exhibit, id=f"V{name[:16]}", sha256=digest, size=size)
         if full.id in self._known:
             return full.id
         path = self._path(digest)
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             fresh = path.with_suffix(".new")
-            _write(fresh, raw)
+            write(fresh)
             fresh.replace(path)
         self._add(msgspec.json.encode(full) + b"\n")
         self._known[full.id] = full
@@ -140,8 +152,13 @@ class Evidence:
             os.fsync(file.fileno())
 
 
-def _write(path: Path, data: bytes) -> None:
+def _parts(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        yield from iter(lambda: file.read(_COPY_BYTES), b"")
+
+
+def _write(path: Path, parts: Iterable[bytes]) -> None:
     with path.open("wb") as file:
-        file.write(data)
+        file.writelines(parts)
         file.flush()
         os.fsync(file.fileno())

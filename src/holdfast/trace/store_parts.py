@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import weakref
 from collections import defaultdict
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 import numpy as np
@@ -110,7 +110,8 @@ class Parts:
         """Raises `StoreUnreadable`."""
         self.directory = directory
         self.state = self._read()
-        self._lock: BinaryIO | None = None
+        self._lock: weakref.finalize[[int], Parts] | None = None
+        """Closes the locked file, which gives the lock back."""
 
     def path(self, part: Part) -> Path:
         """Where a part lies."""
@@ -121,11 +122,12 @@ class Parts:
         if self._lock is not None:
             return
         self.directory.mkdir(parents=True, exist_ok=True)
-        lock = (self.directory / _LOCK).open("ab")
+        handle = os.open(self.directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        lock = weakref.finalize(self, os.close, handle)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            lock.close()
+            lock()
             raise StoreBusy(self.directory.name) from None
         self._lock = lock
         self.state = self._read()
@@ -164,7 +166,7 @@ class Parts:
     def close(self) -> None:
         """Let others write."""
         if self._lock is not None:
-            self._lock.close()
+            self._lock()
             self._lock = None
 
     def _read(self) -> State:

@@ -73,6 +73,11 @@ class TokenList:
         """The token of this contract, if it is admitted."""
         return self._listed.get(key_of(network, contract))
 
+    def by_symbol(self, network: str, symbol: str) -> Token | None:
+        """The one admitted token with exactly this symbol (letters' case apart), for files that give no contract."""
+        found = [each for each in self.tokens if each.network == network and each.symbol.upper() == symbol.upper()]
+        return found[0] if len(found) == 1 else None
+
     def wrapped(self, network: str) -> frozenset[str]:
         """Contracts (lower case) that give a token for the network's own coin, one for one."""
         known = KNOWN_NETWORKS.get(network)  # type: ignore[call-overload]  # any text may be asked for
