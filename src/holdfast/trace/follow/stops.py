@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Protocol
 
 from holdfast.trace.follow.exchange import ZERO
 from holdfast.trace.follow.library import BUSY, Account, Library
@@ -20,22 +21,26 @@ class Stop:
     detail: str
 
 
+class Judge(Protocol):
+    """What of a run decides with it."""
+
+    def limit(self, asset: str) -> int | None:
+        """Sums below do not count; None: nothing of this asset was brought."""
+        ...
+
+    def is_tainted(self, account: Account) -> bool:
+        """Whether anything of the theft has come to an address."""
+        ...
+
+
 class Stops:
     """Decides of each address once, at the moment when tainted money first comes to it."""
 
-    def __init__(
-        self,
-        library: Library,
-        names: Names,
-        options: Options,
-        own: Collection[Account],
-        limit: Callable[[str], int | None],
-    ) -> None:
-        """`own`: where stolen money came to first; many victims pay it. `limit`: by asset, of sums that count."""
-        self._library, self._names, self._options = library, names, options
-        self._own, self._limit = own, limit
+    def __init__(self, library: Library, names: Names, options: Options, own: Collection[Account]) -> None:
+        """`own`: where stolen money came to first; many victims pay it."""
+        self._library, self._names, self._options, self._own = library, names, options, own
 
-    def at(self, account: Account, time: int, is_tainted: Callable[[Account], bool]) -> Stop | None:
+    def at(self, account: Account, time: int, run: Judge) -> Stop | None:
         """None: it is followed on."""
         network, address = account
         if address == ZERO:
@@ -45,9 +50,9 @@ class Stops:
         label = self._names.service(network, address, time)
         if label is not None:
             return Stop(label, f"{label.name} ({label.kind}), says {label.source}")
-        return None if account in self._own else self._busy(account, is_tainted)
+        return None if account in self._own else self._busy(account, run)
 
-    def _busy(self, account: Account, is_tainted: Callable[[Account], bool]) -> Stop | None:
+    def _busy(self, account: Account, run: Judge) -> Stop | None:
         degree = self._library.degree(account)
         if degree.arriving + degree.leaving > BUSY:
             return Stop(None, f"plainly a service: {degree.arriving + degree.leaving} transfers")
@@ -56,10 +61,10 @@ class Stops:
         network, address = account
         strangers = set()
         for row in self._library.rows(account):
-            least = self._limit(row.asset)
+            least = run.limit(row.asset)
             if row.target == address and least is not None and row.units >= least:
                 strangers.add(row.source)
-        strangers = {each for each in strangers if not is_tainted((network, each))}
+        strangers = {each for each in strangers if not run.is_tainted((network, each))}
         if len(strangers) < self._options.service_strangers:
             return None
         return Stop(None, f"plainly a service: {len(strangers)} strangers paid it sums above the limit")
