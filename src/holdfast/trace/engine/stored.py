@@ -13,6 +13,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -28,6 +29,7 @@ ROWS_MAX = 2**31 - 2
 """Rows and nodes are 32-bit numbers: two thousand million transfers of one asset."""
 _GROUP_ROWS = 1 << 20
 _FACTS = "facts.json"
+_Columns: TypeAlias = dict[str, Nodes | Words]
 
 
 class NumberedUnreadable(BadInput):
@@ -118,7 +120,9 @@ class Stored:
         low = np.empty(len(self), np.uint64)
         high = np.empty(len(self) if self.facts.is_wide else 0, np.uint64)
         source, target = np.empty(len(self), np.int32), np.empty(len(self), np.int32)
-        wanted = {"source": source, "target": target, "low": low} | ({"high": high} if len(high) else {})
+        wanted: _Columns = {"source": source, "target": target, "low": low}
+        if self.facts.is_wide:
+            wanted["high"] = high
         self._read(wanted)
         return Flows(source, target, low, high, self.facts.nodes)
 
@@ -147,12 +151,12 @@ class Stored:
             np.save(self._directory / "targets.npy", target[rows])
         return BySource(*(np.load(self._directory / f"{name}.npy", mmap_mode="r") for name in BySource.__slots__))
 
-    def _read(self, wanted: dict[str, Nodes | Words]) -> None:
+    def _read(self, wanted: _Columns) -> None:
         """Two files at a time: decoding is what takes the time, and a machine that traces has two cores at least."""
         places = [(path, begin) for path, (begin, _) in self._places().items()]
         try:
             with ThreadPoolExecutor(2) as pool:
-                list(pool.map(lambda place: _read_into(*place, wanted), places))
+                list(pool.map(lambda place: _read_into(place[0], place[1], wanted), places))
         except (OSError, pa.ArrowInvalid, ValueError) as error:
             raise NumberedUnreadable(f"{self._directory.name}: {str(error)[:100]}") from None
 
@@ -165,7 +169,7 @@ class Stored:
         return places
 
 
-def _read_into(path: Path, begin: int, wanted: dict[str, Nodes | Words]) -> None:
+def _read_into(path: Path, begin: int, wanted: _Columns) -> None:
     file = pq.ParquetFile(path, memory_map=True)
     for batch in file.iter_batches(batch_size=_GROUP_ROWS, columns=list(wanted), use_threads=False):
         for name, column in wanted.items():
