@@ -3,17 +3,19 @@
 import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from psycopg import AsyncConnection
 
 from fixtures_assess import Assessed, with_books
-from fixtures_policy import Books as WrittenBooks
+from fixtures_policy import NOW, Books as WrittenBooks
 from holdfast.core.quorum import Officer, Quorum
+from holdfast.faces.assess.holdings import holdings
 from holdfast.faces.assess.inventory import Inventory
-from holdfast.payments import api_keys, merchants
+from holdfast.payments import api_keys, merchants, mirror
 from holdfast.payments.api_keys import MERCHANT_SCOPES, KeyRequest, Scope
 from holdfast.payments.catalogue import catalogue
 from holdfast.payments.certification import Enrolment, enrol
@@ -21,6 +23,9 @@ from holdfast.runtime.clock import SYSTEM_CLOCK
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("assess")]
 
+NIGHT = "ab" * 32
+"""A freeze key."""
+NEXT_YEAR = f"{SYSTEM_CLOCK.now() + timedelta(days=365):%Y-%m-%d}"
 OFFICERS = tuple(Officer(name, letter * 64) for name, letter in (("ada", "a"), ("bo", "b"), ("cy", "c"), ("di", "d")))
 
 
@@ -110,7 +115,7 @@ async def test_keys_in_a_hardware_module_are_not_found_fault_with(assessed: Asse
 @pytest.mark.parametrize(
     ("line", "gone"),
     [
-        (f'freeze_keys = ["{"ab" * 32}"]\n', "freeze-keys-missing"),
+        (f'freeze_keys = ["{NIGHT}"]\nfreeze_keys_until = {{ {NIGHT} = {NEXT_YEAR} }}\n', "freeze-keys-missing"),
         ("present_seconds = 259200\n", "presence-not-asked-for"),
     ],
 )
@@ -126,6 +131,44 @@ async def test_a_watchtower_that_only_officers_can_stop_or_that_waits_for_nobody
         file.write_text(text)
     assert not assessed.added(mended)
     assert set(assessed.added_to(mended, assessed.good)) == {gone}
+
+
+@pytest.mark.parametrize(
+    ("days", "kind"), [(None, "freeze-key-without-end"), (-1, "freeze-key-over"), (13, "freeze-key-ends-soon")]
+)
+def test_a_freeze_key_that_has_no_end_or_is_at_it(assessed: Assessed, days: int | None, kind: str) -> None:
+    def night_watch(until: date | None) -> Inventory:
+        tower = assessed.good.files.tower
+        assert tower is not None
+        ends = {} if until is None else {NIGHT: until}
+        tower = msgspec.structs.replace(tower, freeze_keys=(NIGHT,), freeze_keys_until=ends)
+        return replace(assessed.good, files=replace(assessed.good.files, tower=tower))
+
+    today = assessed.good.at.date()
+    found = assessed.added(night_watch(None if days is None else today + timedelta(days=days)))
+    assert set(found) == {kind}
+    assert NIGHT[:16] in found[kind].what
+    assert not assessed.added(night_watch(today + timedelta(days=14)))
+    rows = {row.holds: row.until for row in holdings(night_watch(today + timedelta(days=14)))}
+    assert rows[f"freeze key {NIGHT[:16]}…"] == str(today + timedelta(days=14))
+
+
+async def test_officers_keys_are_as_old_as_the_genesis_and_none_of_them_ends(
+    assessed: Assessed, in_database: AsyncConnection
+) -> None:
+    await mirror._store(in_database, WrittenBooks().begin().entries, SYSTEM_CLOCK.now())
+    read = (await with_books(assessed.good, in_database)).books
+    assert read is not None
+    assert dict(read.key_dates)["officers' keys"] == NOW
+
+    def after(days: int) -> Inventory:
+        dates = (("officers' keys", int((assessed.good.at - timedelta(days=days)).timestamp())),)
+        return replace(assessed.good, books=replace(assessed.good.books, key_dates=dates))  # type: ignore[type-var]  # they are there
+
+    assert "officers-keys-old" not in assessed.added(after(730))
+    found = assessed.added(after(731))
+    assert "731 days" in found["officers-keys-old"].what
+    assert "key-old" not in found
 
 
 async def test_a_watchtower_on_this_host_has_its_key_in_software(assessed: Assessed) -> None:

@@ -363,6 +363,10 @@ class AssessmentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
         int,
         Meta(ge=1, le=3660, description="Oldest that float, journal and lease keys may be before they are a finding."),
     ] = 365
+    officer_key_days: Annotated[
+        int,
+        Meta(ge=1, le=3660, description="Oldest that the officers' keys may be before they are a finding: none ends."),
+    ] = 730
     api_key_days: Annotated[
         int, Meta(ge=1, le=366, description="Oldest that an API key may be before it is a finding.")
     ] = 180

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -50,6 +51,8 @@ class TowerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """How long the signer may go on after one answer."""
     freeze_keys: tuple[HexKey, ...] = ()
     """Ed25519 keys that may freeze, besides the officers' own."""
+    freeze_keys_until: dict[HexKey, date] = {}
+    """Until when each of them is to be used. `holdfast assess` tells; a freeze is taken all the same."""
     reader_keys: tuple[HexKey, ...] = ()
     """Ed25519 keys that may read the journal, besides the signer's: the incident process' own."""
     present_seconds: Annotated[int, Meta(ge=0, le=31 * 86_400)] = 0

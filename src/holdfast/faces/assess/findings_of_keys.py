@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from holdfast.core.keystore import COST
-from holdfast.faces.assess.inventory import Inventory
+from holdfast.faces.assess.inventory import OFFICERS_KEYS, Inventory
 from holdfast.faces.assess.severities import Finding, Judge
 from holdfast.payments.api_keys import MERCHANT_SCOPES, ApiKey
+from holdfast.watchtower.settings import TowerSettings
 
 UNUSED_DAYS = 60
 """A key that nothing has used for so long is not needed."""
 EXPIRES_SOON_DAYS = 14
 OPERATOR_KEYS_MAX = 3
+YEAR_DAYS = 365
 
 
 def find(inventory: Inventory, judge: Judge) -> Iterator[Finding]:
@@ -82,13 +84,30 @@ def _zones(inventory: Inventory, judge: Judge) -> Iterator[Finding]:
             yield judge.found("freeze-keys-missing", str(files.tower_file))
         if files.tower.present_seconds == 0:
             yield judge.found("presence-not-asked-for", str(files.tower_file))
+        yield from _freeze_keys(files.tower, str(files.tower_file), inventory.at, judge)
+
+
+def _freeze_keys(tower: TowerSettings, subject: str, at: datetime, judge: Judge) -> Iterator[Finding]:
+    """Keys that may freeze, and when each is to be replaced."""
+    for key in tower.freeze_keys:
+        until, facts = tower.freeze_keys_until.get(key), {"key": key[:16], "whole": key}
+        if until is None:
+            a_year = f"{at + timedelta(days=YEAR_DAYS):%Y-%m-%d}"
+            yield judge.found("freeze-key-without-end", subject, until=a_year, **facts)
+        elif until < at.date():
+            yield judge.found("freeze-key-over", subject, until=until, **facts)
+        elif (until - at.date()).days < EXPIRES_SOON_DAYS:
+            yield judge.found("freeze-key-ends-soon", subject, until=until, **facts)
 
 
 def _ages(inventory: Inventory, judge: Judge) -> Iterator[Finding]:
     days_max = inventory.settings.assessment.key_days
     for name, since in inventory.books.key_dates if inventory.books else ():
         days = (inventory.at - datetime.fromtimestamp(since, UTC)).days
-        if days > days_max:
+        if name == OFFICERS_KEYS:
+            if days > (officers_max := inventory.settings.assessment.officer_key_days):
+                yield judge.found("officers-keys-old", name, days=days, days_max=officers_max)
+        elif days > days_max:
             is_float = name.startswith("float")
             how = "`holdfast rotate float`" if is_float else "`holdfast signer re-anchor`, with a fresh key"
             yield judge.found("key-old", name, days=days, days_max=days_max, how=how)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from holdfast.faces.assess.inventory import Inventory
+from holdfast.faces.assess.inventory import OFFICERS_KEYS, Inventory
 from holdfast.payments.api_keys import MERCHANT_SCOPES, ApiKey
 from holdfast.policy.document import time_text
 
@@ -56,18 +56,20 @@ def _officers(inventory: Inventory) -> Iterator[Holding]:
     if quorum is None:
         return
     here = {one.key: one for one in inventory.files.keystores if one.kind == "officer"}
+    age = _age(dict(inventory.books.key_dates).get(OFFICERS_KEYS), inventory.at) if inventory.books else None
     share = f"1 of {quorum.threshold} signatures: vault, policy, certificates, orders; freezes alone"
     for officer in quorum.officers:
         sealed = here.get(officer.key)
         guard = "elsewhere, as it should be" if sealed is None else "keystore on this host, passphrase"
         factors = None if sealed is None else 2
-        yield Holding(f"officer {officer.name}", f"key {officer.key[:16]}…", share, guard, factors, None, NEVER)
+        yield Holding(f"officer {officer.name}", f"key {officer.key[:16]}…", share, guard, factors, age, NEVER)
 
 
 def _freeze_keys(inventory: Inventory) -> Iterator[Holding]:
     tower = inventory.files.tower
     for key in tower.freeze_keys if tower else ():
-        yield Holding("staff", f"freeze key {key[:16]}…", "stops payouts, nothing else", UNKNOWN, None, None, NEVER)
+        until = str(tower.freeze_keys_until.get(key, NEVER)) if tower else NEVER
+        yield Holding("staff", f"freeze key {key[:16]}…", "stops payouts, nothing else", UNKNOWN, None, None, until)
 
 
 def _signer(inventory: Inventory) -> Iterator[Holding]:

@@ -22,6 +22,9 @@ from holdfast.runtime.settings import Settings
 from holdfast.signer.settings import SignerSettings
 from holdfast.watchtower.settings import TowerSettings
 
+OFFICERS_KEYS = "officers' keys"
+"""Of `Books.key_dates`: they are as old as the genesis that names them, or older."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileSeen:

@@ -92,6 +92,30 @@ KINDS = (
         "{how}",
     ),
     Kind(
+        "officers-keys-old", MEDIUM, INFO,
+        "The {subject} are at least {days} days old and have no end; `[assessment] officer_key_days` is {days_max}.",
+        "Nothing takes back what an officer holds: one who left, or whose copy was lost, still counts for the vault.",
+        "Each officer makes a fresh key (`holdfast vault officer`); then a new quorum, and a migration of the vault.",
+    ),
+    Kind(
+        "freeze-key-without-end", LOW, INFO,
+        "The freeze key {key}… has no end in `freeze_keys_until` of {subject}.",
+        "Whoever has it can stop all payouts, as often as he likes, also after he has left.",
+        '`[freeze_keys_until]`, `"{whole}" = {until}`; before that day a fresh one, `holdfast vault key freeze NAME`.',
+    ),
+    Kind(
+        "freeze-key-over", MEDIUM, LOW,
+        "The freeze key {key}… was to be used until {until} by {subject}, and still freezes.",
+        "It is not refused on that day, so that nobody is at a loss at night; so somebody has to take it away.",
+        "`holdfast vault key freeze NAME` for who is on duty now, then take the old one out of `freeze_keys`.",
+    ),
+    Kind(
+        "freeze-key-ends-soon", INFO, INFO,
+        "The freeze key {key}… is to be used until {until} by {subject}.",
+        "Whoever holds it needs the next one before that day.",
+        "`holdfast vault key freeze NAME`, and its public key into `freeze_keys`.",
+    ),
+    Kind(
         "operator-key-anywhere", HIGH, LOW,
         "The operator's API key {subject} ({name}) works from every address, and nothing else is asked for.",
         "It is the only factor: who reads it once from a file, a shell history or a backup is the operator.",

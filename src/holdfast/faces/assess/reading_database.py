@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 from holdfast.core.errors import HoldfastError
 from holdfast.core.journal import Entry, Ordered, read_entries
 from holdfast.core.orders import Genesis, Reanchor, RotateFloat, read_order
-from holdfast.faces.assess.inventory import Books
+from holdfast.faces.assess.inventory import OFFICERS_KEYS, Books
 from holdfast.payments import api_keys, merchants, mirror, reconciling, standing_orders
 from holdfast.payments.api_keys import ApiKey
 from holdfast.payments.merchants import Merchant
@@ -75,7 +75,7 @@ def _date(dates: dict[str, int], entries: Sequence[Entry]) -> None:
             continue
         order = read_order(entry.body.order.document.encode())
         if isinstance(order, Genesis):
-            dates |= {"journal key": order.created_at, "lease key": order.created_at}
+            dates |= dict.fromkeys(("journal key", "lease key", OFFICERS_KEYS), order.created_at)
             dates |= {f"float key of {one.network}": order.created_at for one in order.floats}
         elif isinstance(order, RotateFloat):
             dates[f"float key of {order.float.network}"] = entry.body.at
