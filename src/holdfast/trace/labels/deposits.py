@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 from holdfast.trace.labels.sweeps import Sweeps, counts, of_address
@@ -33,6 +33,10 @@ EMPTYING = 90
 CUSTOMERS = 100
 """Reused forwarders that make an unlabelled address the collector of a service: a launderer's ring has fewer, and uses
 each address once."""
+WALLETS_MOST = 10
+"""Wallets that one service sweeps to, at most, where no label tells that they are one's."""
+UNNAMED = 50
+"""How sure it is that an unlabelled collector is a service's."""
 SAMPLE = 300
 """Forwarders of an unlabelled collector that are looked at."""
 
@@ -59,7 +63,7 @@ class _Owner:
     name: str
     confidence: int
     wallets: frozenset[str]
-    is_named: bool
+    is_named: bool = True
     """Whether a label names the service, not only its behaviour."""
 
 
@@ -114,65 +118,80 @@ def _by(rows: Iterable[Transfer], *, is_target: bool) -> Mapping[str, list[Trans
 
 
 def _owner(case: _Case, sweeps: Sweeps) -> _Owner | None:
-    """Whom nearly all of its payments go to: one labelled service, or one collector that a crowd of such pays."""
-    by_owner: dict[str, list[tuple[str, Label]]] = defaultdict(list)
+    """Whom nearly all of its payments go to: the wallets of one service, labelled or known by the crowd that pays them.
+
+    Wallets of a service that nobody labelled count to the one that is labelled, if it is only one.
+    """
+    labelled: dict[str, list[tuple[str, Label]]] = defaultdict(list)
+    unlabelled: dict[str, _Owner] = {}
     for target in sweeps.targets:
         label = case.names.service(case.network, target, _always())
         if label is not None and label.kind in _CUSTODIANS:
-            by_owner[owner_of(label.name).casefold()].append((target, label))
-    for wallets in by_owner.values():
-        paid = sum(sweeps.targets[wallet] for wallet, _ in wallets)
-        if paid * 100 >= EXCLUSIVE * sweeps.payments:
+            labelled[owner_of(label.name).casefold()].append((target, label))
+        elif label is None and len(sweeps.targets) <= WALLETS_MOST and (hub := _hub(case, target)) is not None:
+            unlabelled[target] = hub
+    for wallets in labelled.values():
+        own = [wallet for wallet, _ in wallets] + (list(unlabelled) if len(labelled) == 1 else [])
+        if _share(sweeps, own) >= EXCLUSIVE:
             surest = max((label for _, label in wallets), key=lambda each: each.confidence)
-            return _Owner(owner_of(surest.name), surest.confidence, frozenset(w for w, _ in wallets), is_named=True)
-    most = max(sweeps.targets, key=lambda each: (sweeps.targets[each], each), default="")
-    if most and sweeps.targets[most] * 100 >= EXCLUSIVE * sweeps.payments and sweeps.is_reused:
-        return _hub(case, most)
-    return None
+            return _Owner(owner_of(surest.name), surest.confidence, frozenset(own))
+    if labelled or not unlabelled or _share(sweeps, unlabelled) < EXCLUSIVE:
+        return None
+    names = {hub.name: hub for hub in unlabelled.values() if hub.is_named}
+    if len(names) > 1:
+        return None
+    most = next(iter(names.values())) if names else unlabelled[_most(sweeps, unlabelled)]
+    return replace(most, wallets=frozenset(unlabelled))
+
+
+def _share(sweeps: Sweeps, wallets: Iterable[str]) -> int:
+    """Percent of its payments that went to these."""
+    return sum(sweeps.targets[wallet] for wallet in wallets) * 100 // max(sweeps.payments, 1)
+
+
+def _most(sweeps: Sweeps, wallets: Iterable[str]) -> str:
+    return max(wallets, key=lambda each: (sweeps.targets.get(each, 0), each))
 
 
 def _hub(case: _Case, collector: str) -> _Owner | None:
     """An unlabelled collector as a service: a crowd of reused addresses forwards to it, each paid by somebody else."""
     if collector not in case.hubs:
-        case.hubs[collector] = None  # an address that forwards to itself in a circle ends here
         case.hubs[collector] = _looked_at(case, collector)
     return case.hubs[collector]
 
 
 def _looked_at(case: _Case, collector: str) -> _Owner | None:
-    if case.names.service(case.network, collector, _always()) is not None:
-        return None
     degree = case.transfers.degrees(case.network, [collector])[collector]
     if degree.sources < CUSTOMERS:
         return None
     payers = sorted({row.source for row in case.transfers.arriving(case.network, [collector]) if counts(row)})[:SAMPLE]
     degrees = case.transfers.degrees(case.network, payers)
-    payers = [payer for payer in payers if degrees[payer].targets <= PAYEES_MOST]
     customers: set[str] = set()
     forwarders = 0
-    for sweeps in _sweeps(case, payers).values():
-        share = sweeps.targets.get(collector, 0) * 100
-        if sweeps.is_reused and share >= EXCLUSIVE * sweeps.payments and sweeps.emptied(frozenset({collector})):
+    sweeping = _sweeps(case, [payer for payer in payers if degrees[payer].targets <= WALLETS_MOST])
+    crowded = case.transfers.degrees(case.network, {target for each in sweeping.values() for target in each.targets})
+    for sweeps in sweeping.values():
+        wallets = frozenset(target for target in sweeps.targets if crowded[target].sources >= CUSTOMERS)
+        if sweeps.is_reused and _share(sweeps, wallets) >= EXCLUSIVE and sweeps.emptied(wallets):
             forwarders += 1
             customers |= sweeps.payers
     if forwarders < CUSTOMERS or len(customers) < CUSTOMERS:
         return None
-    return _named_further(case, collector) or (
-        _Owner(f"unnamed service at {collector}", 50, frozenset({collector}), is_named=False)
-        if degree.targets >= CUSTOMERS
-        else None
-    )
+    unnamed = _Owner(f"unnamed service at {collector}", UNNAMED, frozenset({collector}), is_named=False)
+    return _named_further(case, collector) or (unnamed if degree.targets >= CUSTOMERS else None)
 
 
 def _named_further(case: _Case, collector: str) -> _Owner | None:
-    """The owner of a collector that itself forwards all to a labelled wallet: many exchanges sweep in two steps."""
+    """The owner of a collector that itself forwards all to one wallet: many exchanges sweep in two steps."""
     sweeps = _sweeps(case, [collector])[collector]
-    for target in sweeps.targets:
-        label = case.names.service(case.network, target, _always())
-        if label is None or label.kind not in _CUSTODIANS:
-            continue
-        if sweeps.targets[target] * 100 >= EXCLUSIVE * sweeps.payments:
-            return _Owner(owner_of(label.name), label.confidence, frozenset({collector}), is_named=True)
+    most = _most(sweeps, sweeps.targets) if sweeps.targets else ""
+    if not most or _share(sweeps, [most]) < EXCLUSIVE:
+        return None
+    label = case.names.service(case.network, most, _always())
+    if label is not None and label.kind in _CUSTODIANS:
+        return _Owner(owner_of(label.name), label.confidence, frozenset({collector}))
+    if label is None and case.transfers.degrees(case.network, [most])[most].targets >= CUSTOMERS:
+        return _Owner(f"unnamed service at {most}", UNNAMED, frozenset({collector}), is_named=False)
     return None
 
 
@@ -182,7 +201,7 @@ def _found(network: str, address: str, sweeps: Sweeps, owner: _Owner) -> Found |
         return None
     prompt = sum(1 for sweep in made if sweep.seconds <= PROMPT_SECONDS)
     behaviour = _behaviour(len(made), prompt, sweeps)
-    collector = max(owner.wallets, key=lambda each: (sweeps.targets.get(each, 0), each))
+    collector = _most(sweeps, owner.wallets)
     whole = sum(sweep.is_emptying for sweep in made)
     why = (
         f"{whole} of {len(made)} sweeps forwarded all that had arrived to {collector} ({owner.name}), "
