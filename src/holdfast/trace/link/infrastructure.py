@@ -40,16 +40,17 @@ def features(side: Side, around: Surroundings, own: Collection[Node]) -> dict[tu
     found: dict[tuple[str, str], Feature] = {}
     around.load(list(side.held))
     for feature in (*_gas(side, around, own), *_deposits(side, around, own), *side.incident.given):
-        before = found.setdefault((feature.kind, _value(feature)), feature)
+        before = found.setdefault((feature.kind, written(feature)), feature)
         if before is not feature and before.transactions != feature.transactions:
             merged = tuple(dict.fromkeys((*before.transactions, *feature.transactions)))[:20]
-            found[feature.kind, _value(feature)] = Feature(
+            found[feature.kind, written(feature)] = Feature(
                 before.kind, before.value, before.network, before.others, before.why, merged, before.evidence_ids
             )
     return found
 
 
-def _value(feature: Feature) -> str:
+def written(feature: Feature) -> str:
+    """The feature as both sides of a comparison write it."""
     if feature.network and feature.kind in {FeatureKind.GAS, FeatureKind.DEPOSIT, FeatureKind.DEPLOYER}:
         return key_of(feature.network, feature.value) or f"{feature.network}:{feature.value}"
     return feature.value.lower()

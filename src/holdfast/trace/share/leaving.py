@@ -64,7 +64,7 @@ def notice(incident: Incident, telling: Telling) -> Notice:
     nodes, around = private_nodes(incident)
     kept = _kept(nodes, telling.own)
     transfers = edges(incident)
-    hidden = _transactions_as_nodes(transfers)
+    hidden = bitcoin_transactions(transfers)
     addresses = [
         _address(node, kept[node], transfers, telling, Role.THIEF if kept[node].is_root else Role.LAUNDERING)
         for node in sorted(kept)
@@ -99,7 +99,8 @@ def owner_of(node: Node) -> str:
     return key_of(*node) or f"{node[0]}:{node[1]}"
 
 
-def _transactions_as_nodes(transfers: Iterable[Transfer]) -> frozenset[Node]:
+def bitcoin_transactions(transfers: Iterable[Transfer]) -> frozenset[Node]:
+    """Nodes that are transactions and no addresses."""
     found = set()
     for each in transfers:
         if each.movement is Movement.INPUT:
