@@ -245,6 +245,15 @@ class RegtestNode:
             made.append((await self._wallet.call(_Signed, "signrawtransactionwithwallet", raw)).hex)
         return made[0], made[1]
 
+    async def spend(self, outpoint: str, address: str, units: int) -> str:
+        """Pay from one output of the wallet (`txid:vout`); what is left is the fee. The txid."""
+        txid, _, place = outpoint.partition(":")
+        amount = format_units(units, self.network.coin.decimals)
+        inputs = [{"txid": txid, "vout": int(place)}]
+        raw = await self._rpc.call(str, "createrawtransaction", inputs, {address: amount})
+        signed = await self._wallet.call(_Signed, "signrawtransactionwithwallet", raw)
+        return await self._rpc.call(str, "sendrawtransaction", signed.hex)
+
     async def transactions(self, height: int) -> list[str]:
         """What the block at this height holds beside its reward, as hex."""
         block = await self._rpc.call(_Block, "getblock", await self.block_hash(height), 2)
