@@ -6,6 +6,7 @@ the book is in use; who reads at the same moment sees either all of an addition 
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -116,7 +117,7 @@ def _surest_first(label: Label) -> tuple[int, int, str, str, str]:
 
 
 def _disagreement(labels: Sequence[Label]) -> str:
-    services = {_plain(label.name) for label in labels if label.kind.is_service}
+    services = {plain_name(label.name) for label in labels if label.kind.is_service}
     if any(label.kind in ACCUSING for label in labels) and services:
         return "one source speaks ill of what another knows as a service"
     kinds = {label.kind for label in labels if label.kind.is_service}
@@ -127,7 +128,10 @@ def _disagreement(labels: Sequence[Label]) -> str:
     return ""
 
 
-def _plain(name: str) -> str:
-    """A name without what tells wallets of one owner apart: `Binance 14`, `binance.com`."""
-    words = name.casefold().replace(":", " ").replace(".com", "").split()
-    return words[0] if words else ""
+def plain_name(name: str) -> str:
+    """A name without what tells wallets of one owner apart: `binance` of `Binance 14` and of `binance.com`."""
+    words = name.casefold().replace(":", " ").split()
+    return _ENDING.sub("", words[0]) if words else ""
+
+
+_ENDING = re.compile(r"\.(com|net|org|io)$")
