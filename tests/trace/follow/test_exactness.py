@@ -31,7 +31,7 @@ def test_on_one_asset_it_says_what_the_compiled_kernels_say(
     names = Known(**dict.fromkeys(services, LabelKind.EXCHANGE))
     trace = follow(
         ListedTransfers(world.rows), names, [world.rows[at] for at in thefts],
-        Options(by=ALL, least={ETH: 1}),
+        Options(by=ALL, least={ETH: 1}, past_unshown=False),
     )  # fmt: skip
     flows = flows_of([(source, target, amount) for (source, target), amount in rows], len(NODES))
     stops = [node in services for node in NODES]

@@ -45,7 +45,7 @@ class World:
         self, inputs: Sequence[tuple[str, str, int]], outputs: Sequence[tuple[str, int]], *, id_: str = "",
         time: int = 0, memo: str = "", network: str = BITCOIN,
     ) -> list[Transfer]:  # fmt: skip
-        """One transaction of the Bitcoin family: (outpoint, address, units) in, (address, units) out; the rest is fee."""
+        """One transaction of the Bitcoin family: (outpoint, address, units) in, (address, units) out, the rest fee."""
         self.height += 1
         name, at = id_ or f"t{self.height}", time or self.height * 12
         asset = f"{network}/slip44:0"
@@ -96,7 +96,7 @@ def end_at(trace: Trace, address: str) -> End:
 
 
 def balances(trace: Trace) -> dict[tuple[str, str], int]:
-    """By asset and policy: stolen + got − gave − all ends; nothing anywhere if a trace is exact."""
+    """By asset and policy: stolen and got, less given and all ends; nothing anywhere if a trace is exact."""
     left: dict[tuple[str, str], int] = defaultdict(int)
     for policy in SHARES:
         for theft in trace.thefts:

@@ -40,6 +40,7 @@ class Draft:
     of: int = 1
     why: str = ""
     after: tuple[str, ...] = ()
+    suspect: int = 0
 
 
 @dataclass(slots=True)
@@ -47,6 +48,7 @@ class _Rest:
     amounts: dict[str, int]
     label: Label | None
     details: dict[str, int]
+    is_suspect: bool = False
 
 
 @dataclass(slots=True)
@@ -60,12 +62,17 @@ class Notes:
     """Sentences in order, each once."""
     ends: dict[EndKey, _Rest] = field(default_factory=dict)
 
-    def end(self, key: EndKey, amounts: Mapping[str, int], detail: str = "", label: Label | None = None) -> None:
-        """Some of it lies there."""
+    def end(
+        self, key: EndKey, amounts: Mapping[str, int], detail: str = "", label: Label | None = None, *,
+        is_reached: bool = False,
+    ) -> None:  # fmt: skip
+        """Some of it lies there. `is_reached`: it is told even where no policy has an amount."""
         rest = self.ends.setdefault(key, _Rest({}, label, {}))
         for policy, units in amounts.items():
             if policy != "poison":
                 rest.amounts[policy] = rest.amounts.get(policy, 0) + units
+        if key[3] in {EndKind.SERVICE, EndKind.UNSPENT, EndKind.TIME} and is_reached:
+            rest.is_suspect = True
         if detail:
             rest.details[detail] = rest.details.get(detail, 0) + 1
 
@@ -81,7 +88,7 @@ class Notes:
         """Ends with anything of it."""
         found = []
         for (network, address, asset, kind), rest in self.ends.items():
-            if any(rest.amounts.values()):
+            if any(rest.amounts.values()) or rest.is_suspect:
                 details = (each if count == 1 else f"{each} ({count} times)" for each, count in rest.details.items())
                 found.append(End(network, address, asset, kind, rest.amounts, rest.label, "; ".join(details)))
         return found

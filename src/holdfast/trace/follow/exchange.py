@@ -157,6 +157,7 @@ def _given(found: Plan, who: str, asset: str, gained: dict[str, Packet]) -> Pack
     if shares:
         paid.haircut = sum(each.haircut for each in shares) // kinds
         paid.fifo = sum(each.fifo for each in shares) // kinds
+        paid.suspect = sum(each.suspect for each in shares) // kinds
         paid.most = max(each.most for each in shares)
         paid.least = min(each.least for each in shares) if len(shares) == kinds else 0
     return paid

@@ -13,6 +13,7 @@ from holdfast.trace.taint import Policy
 
 SHARES = (Policy.HAIRCUT, Policy.FIFO, Policy.MOST, Policy.LEAST)
 """The policies that say amounts; poison only says what was reached."""
+_SUMS = (*(policy.value for policy in SHARES), "suspect")
 
 
 @dataclass(slots=True)
@@ -26,6 +27,9 @@ class Packet:
     fifo: int = 0
     most: int = 0
     least: int = 0
+    suspect: int = 0
+    """Like haircut, but what a mostly stolen address sends beyond what is known to have come counts too: see `Ledger`.
+    It decides what is followed and is no amount of the theft."""
     parcels: list[tuple[int, bool]] = field(default_factory=list)
     """Where some is stolen: in what order it left (units, whether stolen). Empty: see `fifo`, stolen first."""
 
@@ -46,8 +50,8 @@ class Packet:
     def part(self, units: int, of: int) -> Packet:
         """That many of `of` units, in proportion; what is left is taken off. FIFO: stolen first in what remains."""
         found = Packet(units, units if self.poison else 0)
-        for policy in SHARES:
-            name, whole = policy.value, self.by(policy)
+        for name in _SUMS:
+            whole = getattr(self, name)
             taken = whole if units >= of else whole * units // of
             setattr(found, name, taken)
             setattr(self, name, whole - taken)
@@ -58,14 +62,14 @@ class Packet:
     def scaled(self, units: int) -> Packet:
         """The same shares of another asset: what came for it."""
         found = Packet(units, units if self.poison else 0)
-        for policy in SHARES:
-            setattr(found, policy.value, self.by(policy) * units // self.units if self.units else 0)
+        for name in _SUMS:
+            setattr(found, name, getattr(self, name) * units // self.units if self.units else 0)
         return found
 
 
 def stolen(units: int) -> Packet:
     """All of it is the theft's."""
-    return Packet(units, units, units, units, units, units, [(units, True)])
+    return Packet(units, units, units, units, units, units, units, [(units, True)])
 
 
 def together(packets: Iterable[Packet]) -> Packet:
@@ -74,8 +78,8 @@ def together(packets: Iterable[Packet]) -> Packet:
     for each in packets:
         found.units += each.units
         found.poison += each.poison
-        for policy in SHARES:
-            setattr(found, policy.value, found.by(policy) + each.by(policy))
+        for name in _SUMS:
+            setattr(found, name, getattr(found, name) + getattr(each, name))
         found.parcels += _parcels(each)
     return found
 
@@ -89,7 +93,12 @@ def _parcels(packet: Packet) -> list[tuple[int, bool]]:
 
 @dataclass(slots=True)
 class Ledger:
-    """What lies at one place, of one asset."""
+    """What lies at one place, of one asset.
+
+    No source shows everything: an address can send more than is known to have come. What is known says whose it is:
+    where at least half of it was stolen, more likely than not the rest is the same hand's. So it is followed, as a
+    suspicion: it adds nothing to any amount.
+    """
 
     lies: int = 0
     is_reached: bool = False
@@ -98,6 +107,10 @@ class Ledger:
     fifo: int = 0
     most: int = 0
     least: int = 0
+    suspect: int = 0
+    came: int = 0
+    """All that is known to have come."""
+    came_suspect: int = 0
     queue: deque[tuple[int, bool]] = field(default_factory=deque)
     """Parcels in the order of arrival; empty while none is stolen."""
 
@@ -105,6 +118,15 @@ class Ledger:
     def is_tainted(self) -> bool:
         """Whether any policy has something here."""
         return bool(self.is_reached or self.haircut or self.fifo or self.most or self.least)
+
+    @property
+    def is_mostly_stolen(self) -> bool:
+        """At least half of all that is known to have come."""
+        return self.came_suspect > 0 and 2 * self.came_suspect >= self.came
+
+    def unshown(self, units: int) -> int:
+        """How much of a transfer of so many is suspect because nobody saw it come."""
+        return units - self.lies if units > self.lies and self.is_mostly_stolen else 0
 
     def by(self, policy: Policy) -> int:
         """How much of the theft lies here."""
@@ -121,6 +143,9 @@ class Ledger:
             return Packet(units)
         before = self.lies
         packet = Packet(units, units if self.is_reached else 0)
+        packet.suspect = self.suspect * units // before if units < before else self.suspect
+        self.suspect -= packet.suspect
+        packet.suspect += self.unshown(units)
         if units >= before:
             packet.haircut, packet.most, packet.least = self.haircut, self.most, self.least
         else:
@@ -148,6 +173,9 @@ class Ledger:
         elif self.fifo:
             self._append(packet.units, is_stolen=False)
         self.lies += packet.units
+        self.came += packet.units
+        self.came_suspect += packet.suspect
+        self.suspect += packet.suspect
         self.is_reached |= bool(packet.poison)
         self.haircut += packet.haircut
         self.fifo += packet.fifo
@@ -159,6 +187,7 @@ class Ledger:
         if self.fifo:
             self._append(units, is_stolen=False)
         self.lies += units
+        self.came += units
 
     def rob(self, units: int) -> dict[str, int]:
         """A theft takes so many from here. By policy: how much of it had been stolen before (it is stolen anew)."""
@@ -168,6 +197,7 @@ class Ledger:
         if not self.fifo:
             self.queue.clear()
         self.lies = max(0, self.lies - units)
+        self.suspect = min(self.suspect, self.lies)
         for policy in (Policy.HAIRCUT, Policy.MOST, Policy.LEAST):
             again[policy.value] = max(0, self.by(policy) - self.lies)
             setattr(self, policy.value, self.by(policy) - again[policy.value])

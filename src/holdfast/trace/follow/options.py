@@ -25,10 +25,14 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Later transfers are not followed (seconds since 1970); 0: all that is stored."""
     least: dict[str, int] = {}
     """By asset (CAIP-19): a move that carries fewer units is not followed."""
-    least_parts_per_million: int = 100
-    """For assets without a limit of their own: of what was stolen, or came out of a swap or bridge, of that asset."""
+    least_parts_per_million: int = 1
+    """For assets without a limit of their own: of what was stolen, or came out of a swap or bridge, of that asset. A
+    millionth of a theft of ten million is what it costs to send a token: nobody launders less on purpose."""
     by: tuple[Policy, ...] = (Policy.HAIRCUT, Policy.FIFO)
     """A transfer is followed where it carries the limit by one of these. The other policies are told along the way."""
+    past_unshown: bool = True
+    """Follow also what a mostly stolen address sends beyond what is known to have come: no source shows everything.
+    Such steps carry nothing of the theft by any policy but poison, and say so."""
     stop_at_services: bool = True
     """False: labelled services and busy addresses are followed like everybody (poison then reaches everybody)."""
     service_strangers: int = 100

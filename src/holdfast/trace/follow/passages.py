@@ -47,7 +47,7 @@ def finish(run: Run, now: Moment) -> None:
 def _ends(run: Run, each: Resting, more: str = "") -> None:
     detail = f"{each.stop.detail}; {more}" if more and each.stop.detail else each.stop.detail or more
     key = (each.row.network, each.row.target, each.row.asset, EndKind.SERVICE)
-    run.notes.end(key, each.packet.carried(), detail, each.stop.label)
+    run.notes.end(key, each.packet.carried(), detail, each.stop.label, is_reached=True)
 
 
 # --- bridges ------------------------------------------------------------------------------------------------------
@@ -70,7 +70,7 @@ def _bridged(run: Run, each: Resting, message: Message, now: Moment) -> None:
     )
     why = (
         f"{message.name} took {amount(row.units, row.asset)} in {short(row.transaction)} and paid"
-        f" {amount(found.units, found.asset)} to {short(found.target)} {span(max(0, found.time - row.time))} later: {tie}."
+        f" {amount(found.units, found.asset)} to {short(found.target)} {span(found.time - row.time)} later: {tie}."
     )
     _comes_out(run, each, found, now, (Reason.BRIDGE, sure, why))
 

@@ -123,6 +123,8 @@ class Run:
     def is_enough(self, packet: Packet, asset: str) -> bool:
         """Whether it is followed."""
         limit = self.limit(asset) or 1
+        if self.options.past_unshown and packet.suspect >= limit:
+            return True
         return any(packet.by(policy) >= limit for policy in self.options.by)
 
     def is_moving(self, row: Transfer) -> bool:
@@ -192,7 +194,7 @@ class Run:
     def step(self, row: Transfer, packet: Packet, hop: int, reason: Reason, sure: int = 100) -> Draft:
         """Write a step down."""
         overrule = self.overrules.about(row, step_id(row))
-        draft = Draft(step_id(row), row, hop, reason, sure, packet.carried())
+        draft = Draft(step_id(row), row, hop, reason, sure, packet.carried(), suspect=min(packet.suspect, row.units))
         if overrule is not None:
             draft.reason = Reason.OVERRULED
             draft.why = f"{overrule.by} decided to {overrule.decision} it: {overrule.why}."
