@@ -33,7 +33,7 @@ def follow(
     Raises what `transfers` and `names` raise.
     """
     delays: dict[TransactionId, Moment] = {}
-    library = Library(transfers, (options or Options()).service_strangers)
+    library = Library(transfers, names, (options or Options()).service_strangers)
     for attempt in range(ATTEMPTS):
         run = _begun(library, names, thefts, options or Options(), overrules, delays)
         try:

@@ -7,11 +7,11 @@ is about to go) is collected, and read together at the first question that canno
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import TypeAlias
+from collections.abc import Collection, Iterable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from holdfast.trace.model import Movement, Transfer
-from holdfast.trace.reading import Degree, Transfers, place
+from holdfast.trace.reading import Degree, Names, Transfers, place
 
 Account: TypeAlias = tuple[str, str]
 """Network and address."""
@@ -24,12 +24,22 @@ BUSY = 200_000
 """Nobody reads more transfers than this of one address: it is a service, or of no use."""
 
 
+@runtime_checkable
+class Learner(Protocol):
+    """Names that are found out from transfers, and faster for many addresses at once."""
+
+    def learn(self, network: str, addresses: Collection[str]) -> object:
+        """Look at all of these."""
+        ...
+
+
 class Library:
     """Transfers that were read so far."""
 
-    def __init__(self, transfers: Transfers, strangers: int) -> None:
+    def __init__(self, transfers: Transfers, names: Names, strangers: int) -> None:
         """`strangers`: addresses with as many payers are not read ahead of need."""
         self._transfers = transfers
+        self._names = names
         self._strangers = strangers
         self._rows: dict[Account, list[Transfer]] = {}
         self._whole: dict[TransactionId, list[Transfer]] = {}
@@ -56,6 +66,8 @@ class Library:
                 found = self._transfers.degrees(network, addresses)
                 for address in addresses:
                     self._degrees[network, address] = found.get(address, Degree())
+                if isinstance(self._names, Learner):
+                    self._names.learn(network, addresses)
         return self._degrees[account]
 
     def rows(self, account: Account) -> list[Transfer]:

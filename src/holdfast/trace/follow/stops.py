@@ -47,6 +47,7 @@ class Stops:
             return Stop(None, "burned, or given back to its issuer")
         if not self._options.stop_at_services:
             return None
+        self._library.degree(account)  # asks for many at once: names may be found out from transfers
         label = self._names.service(network, address, time)
         if label is not None:
             return Stop(label, f"{label.name} ({label.kind}), says {label.source}")
