@@ -60,6 +60,8 @@ class Theft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """With a transaction: what this address lost or got there (see `holdfast trace`). Alone: all that left it."""
     asset: str = ""
     """CAIP-19."""
+    is_thief: bool = False
+    """The address is the thief's: alone, it names all that came to it."""
 
 
 class CaseDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
