@@ -12,7 +12,8 @@ from holdfast.chains.bitcoin_blocks import double_sha256
 from holdfast.chains.localnet import RegtestNode
 from holdfast.trace.evidence import Evidence
 from holdfast.trace.model import FEES, Movement, Transfer
-from holdfast.trace.sources.bitcoin_node import Beside, BitcoinNodeSource
+from holdfast.trace.sources.beside import Beside
+from holdfast.trace.sources.bitcoin_node import BitcoinNodeSource
 from holdfast.trace.sources.bitcoin_transfers import memo_of
 from holdfast.trace.sources.port import Noticed, Wanted
 from holdfast.trace.sources.pull import pull

@@ -16,9 +16,9 @@ from holdfast.chains.bitcoin_blocks import BytesMalformed, payments_in_transacti
 from holdfast.chains.port import Header, NodeAnswerMalformed, NodeBlockGone, NodeRefused
 from holdfast.chains.rpc import Credentials, Limits, RpcClient
 from holdfast.core.networks import BitcoinNetwork
-from holdfast.trace.evidence import Exhibit, Keep
+from holdfast.trace.evidence import Exhibit
 from holdfast.trace.model import Movement
-from holdfast.trace.reading import Transfers
+from holdfast.trace.sources.beside import ALONE, Beside
 from holdfast.trace.sources.bitcoin_transfers import EVERYTHING, Moves, Output, Teller, Told, moves_of
 from holdfast.trace.sources.port import Batch, Noticed, WalkBack, Wanted
 from holdfast.trace.sources.walk import Walk
@@ -45,17 +45,6 @@ class _Cursor(msgspec.Struct, frozen=True):
     walk: Walk
     watched: tuple[str, ...] = ()
     """Outpoints that are followed and not spent yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """What a source may use beside its nodes."""
-
-    evidence: Keep | None = None
-    known: Transfers | None = None
-    """What is stored already: outputs of earlier runs."""
-    clock: Callable[[], int] = lambda: 0
-    """Seconds since 1970, for the manifest."""
 
 
 @dataclass(slots=True)
@@ -89,7 +78,7 @@ class BitcoinNodeSource:
         self,
         nodes: Sequence[BitcoinAccess],
         network: BitcoinNetwork,
-        beside: Beside = Beside(),
+        beside: Beside = ALONE,
         limits: Limits = Limits(),  # noqa: B008  a frozen value
     ) -> None:
         """The first node is read, the others are compared with it. Raises `NodeUrlMalformed`."""
