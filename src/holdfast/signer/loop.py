@@ -292,10 +292,14 @@ class Signer:
     async def _release(self, held: Held, mirrored: int) -> None:
         """Hand over what is witnessed: to the platform, and signed bytes to our own nodes. The same bytes, always."""
         ready = [one for one in self.record.waiting() if one.signed is not None and one.seq not in self.released]
-        held_back = [one.signed_at for one in ready if not self._may(held, one)]
+        covered = {one.seq for one in ready if self._may(held, one)}
+        # What the platform says that it has, it has, or it does not get it now: that holds nobody else's back.
+        held_back = [one.signed_at for one in ready if one.seq not in covered and one.signed_at > mirrored]
         limit = min(held_back, default=held.lease.seq + 1) - 1
+        if held_back:
+            log.warning("frozen between signature and release: the journal is kept back from entry %d on", limit + 1)
         for reservation in ready:
-            if reservation.signed is not None and reservation.signed_at <= limit:
+            if reservation.signed is not None and reservation.seq in covered and reservation.signed_at <= limit:
                 await self._send(reservation.body.network, bytes.fromhex(reservation.signed.raw))
                 self.released.add(reservation.seq)
         if self.journal.entries(mirrored, limit, 1) or self.waiting:
