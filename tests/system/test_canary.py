@@ -176,7 +176,10 @@ async def test_a_canary_pays_itself_and_a_swapped_address_is_told_and_freezes_wi
     done, played = await host.round()
     assert done.code == 1
     assert {one["kind"] for one in played["findings"]} == {"address"}
-    assert len(played["findings"]) >= ASSETS
+    details = [one["detail"] for one in played["findings"]]
+    assert len(details) >= ASSETS
+    assert any(thief["ETH"] in one and "is not index" in one for one in details), "what the API says is derived again"
+    assert any(f"shows {thief['rLTC']}" in one for one in details), "what the page says is compared"
     assert all(his in done.out for his in thief.values())
     assert played["paid"] == []
     assert await host.purse() == rest
