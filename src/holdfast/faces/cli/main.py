@@ -33,6 +33,7 @@ from holdfast.faces.cli import (
     resume,
     serve,
     signer,
+    trace,
     vault,
     vault_check,
     vault_order,
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 
 START, RUN, KEEP, PEOPLE, TRY = "Start", "Run", "Keep", "People and keys", "Try and measure"
+MONEY = "Follow the money"
 
 app.command("init", rich_help_panel=START)(init.init)
 app.command("serve", rich_help_panel=RUN)(serve.serve)
@@ -74,6 +76,7 @@ app.add_typer(signer.rotate, name="rotate", rich_help_panel=KEEP)
 app.add_typer(vault.app, name="vault", rich_help_panel=PEOPLE)
 app.command("deploy", rich_help_panel=START)(deploy.deploy)
 app.add_typer(keys.app, name="keys", rich_help_panel=PEOPLE)
+app.add_typer(trace.app, name="trace", rich_help_panel=MONEY)
 app.command("localnet", rich_help_panel=TRY)(localnet.localnet)
 app.command("pay", rich_help_panel=TRY)(pay.pay)
 app.command("demo", rich_help_panel=TRY)(demo.demo)
