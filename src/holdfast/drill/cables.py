@@ -126,8 +126,9 @@ def _keeper() -> subprocess.Popen[bytes]:
         preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGKILL),  # noqa: PLW1509  no thread holds a lock
     )  # fmt: skip
     assert process.stdout is not None  # noqa: S101  it was asked for
-    if process.stdout.readline() != b"up\n":
-        raise NetworkNotMade(f"it ended with {process.wait()}")
+    with process.stdout as said:
+        if said.readline() != b"up\n":
+            raise NetworkNotMade(f"it ended with {process.wait()}")
     return process
 
 
