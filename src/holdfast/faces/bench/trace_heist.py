@@ -22,7 +22,7 @@ from holdfast.trace.sources.port import Wanted
 
 
 class HeistUnusable(BadInput):
-    """There are no true edges here of which noise could be made. Name a CSV of transfers on EVM networks, with times."""
+    """There are no true edges here to make noise around. Name a CSV of transfers on EVM networks, with times."""
 
     code = "bench-heist-unusable"
 
@@ -56,10 +56,7 @@ class Heist:
 
 async def read_heist(path: Path) -> Heist:
     """The truth in this file or folder. Raises `HeistUnusable`, and what reading a file raises."""
-    files = sorted(path.glob("*.csv"), key=lambda each: -each.stat().st_size) if path.is_dir() else [path]
-    if not files:
-        raise HeistUnusable(path.name)
-    edges, *lists = files
+    edges, *lists = _files(path)
     source = FileSource(edges, FileMapping(keep_repeated=True))
     batches = [batch async for batch in source.pull(Wanted(), "")]
     rows = [each for batch in batches for each in batch.transfers]
@@ -75,6 +72,14 @@ async def read_heist(path: Path) -> Heist:
         ends=_listed(lists, ("terminal", "end"), network) & paid or frozenset(paid - payers),
         labels=_labels(edges, network),
     )
+
+
+def _files(path: Path) -> list[Path]:
+    """The edges, and whatever else is beside them."""
+    files = sorted(path.glob("*.csv"), key=lambda each: -each.stat().st_size) if path.is_dir() else [path]
+    if not files:
+        raise HeistUnusable(path.name)
+    return files
 
 
 def _listed(files: Sequence[Path], words: Sequence[str], network: str) -> frozenset[str]:
