@@ -179,14 +179,19 @@ def followed(before: Feed, now: Feed) -> Feed:
 
     What both say keeps the earliest moment from which it holds.
     """
-    known = {_what(label): label for label in before.labels if not label.valid_until}
-    labels = [label for label in before.labels if label.valid_until]
+    known = {_what(label): label for label in before.labels if _is_open(label, now.read_at)}
+    labels = [label for label in before.labels if not _is_open(label, now.read_at)]
     for label in now.labels:
         old = known.pop(_what(label), None)
         since = min(old.valid_from, label.valid_from) if old is not None else label.valid_from
         labels.append(msgspec.structs.replace(label, valid_from=since))
     labels += [msgspec.structs.replace(old, valid_until=now.read_at) for old in known.values()]
     return msgspec.structs.replace(now, labels=tuple(labels))
+
+
+def _is_open(label: Label, at: int) -> bool:
+    """Whether it has not ended by then. What was said until some later day can be taken back before that day."""
+    return not label.valid_until or label.valid_until > at
 
 
 def _what(label: Label) -> tuple[str, str, str]:
