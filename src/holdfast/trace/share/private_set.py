@@ -1,4 +1,4 @@
-"""What a victim brings to the roundtable: addresses that only the thief used, in texts that both sides write alike. Pure.
+"""What a victim brings to the roundtable: addresses that only the thief used, as both sides write them alike. Pure.
 
 Service addresses are out before anything is compared: else everybody matches on an exchange. So are the victim's own
 and his customers'. Features stand beside addresses: who paid the gas, deposit addresses that the thief reached, hashes

@@ -101,9 +101,14 @@ def marking(tlp: Tlp) -> Any:
     )
 
 
+def markings() -> dict[str, Tlp]:
+    """By the id of a marking object, of TLP 2 and of TLP 1, what it means."""
+    return {reference: tlp for tlp, reference in TLP2.items()} | _TLP1
+
+
 def tlp_of(refs: object) -> Tlp:
     """The strictest of an object's markings, TLP 1 among them; without any, amber+strict."""
-    names = {reference: tlp for tlp, reference in TLP2.items()} | _TLP1
+    names = markings()
     found = {names[one] for one in refs if one in names} if isinstance(refs, list) else set()
     return next((tlp for tlp in _STRICTEST if tlp in found), Tlp.AMBER_STRICT)
 
