@@ -195,10 +195,13 @@ def _merged(run: Run, transaction: TransactionId, within: _Within, holding: Hold
 
 
 def _exchanged(run: Run, transaction: TransactionId, rows: Sequence[Transfer], plan: Plan) -> bool:
-    """False: it is told transfer by transfer. A person decided about a leg, or some of it comes from elsewhere."""
+    """False: it is told transfer by transfer. A person decided about a leg, or some of it comes from elsewhere, or who
+    was robbed has no less of it."""
     network = transaction[0]
+    thefts = run.thefts.get(transaction, set())
     decided = {(row.source, row.asset) for row in rows if run.overrules.leaves(row)}
-    if decided & plan.origins.keys() or transaction in run.arrivals:
+    robbed = {(row.source, row.asset) for row in rows if ident(row) in thefts}
+    if decided & plan.origins.keys() or robbed - plan.origins.keys() or transaction in run.arrivals:
         return False
     packets = {holding: _given(run, transaction, rows, holding, units) for holding, units in plan.origins.items()}
     routed = exchange.route(plan, packets)
@@ -222,8 +225,12 @@ def _given(run: Run, transaction: TransactionId, rows: Sequence[Transfer], holdi
     who, asset = holding
     thefts = run.thefts.get(transaction, set())
     sent = [row for row in rows if (row.source, row.asset) == holding]
-    taken = min(units, sum(row.units for row in sent if ident(row) in thefts))
+    named = sum(row.units for row in sent if ident(row) in thefts)
+    taken = min(units, named)
     parts = [stolen(taken)] if taken else []
+    if named > taken:
+        back = stolen(named - taken).carried()
+        run.notes.end((transaction[0], who, asset, EndKind.UNSPENT), back, "came back within the same transaction")
     if (transaction[0], who) in run.ledgers:
         if taken:
             _robbed(run, next(row for row in sent if ident(row) in thefts))
@@ -265,7 +272,8 @@ def _legs(
         for row, carried in zip(legs, exchange.allotted(packet, legs), strict=True):
             if (row.target, asset) in routed.deliveries or not any(carried.values()):
                 continue
-            draft = run.step(row, packet, hop, reason, SWAP_SURE if plan.is_sure else MINT_SURE)
+            sure = 100 if reason is Reason.WRAP else SWAP_SURE if plan.is_sure else MINT_SURE
+            draft = run.step(row, packet, hop, reason, sure)
             draft.carried = carried
             if ident(row) in run.thefts.get((row.network, row.transaction), ()):
                 draft.reason, draft.hop = Reason.THEFT, 0
