@@ -23,11 +23,13 @@ from holdfast.core.errors import BadInput, Conflict
 from holdfast.core.journal import StoredEntry
 from holdfast.core.money import Asset, AssetId
 from holdfast.core.networks import EvmNetwork, Network, network_by_id
+from holdfast.core.orders import EVERYTHING
+from holdfast.core.tower_status import TowerStatus
 from holdfast.policy.document import AssetPolicy, Policy
 from holdfast.policy.people import Times
 from holdfast.vault.drafts import OfficersVault
 from holdfast.vault.evidence import Evidence, read_evidence
-from holdfast.vault.looking import Eyes, tokens_of
+from holdfast.vault.looking import Eyes, SettlementBlocked, tokens_of
 from holdfast.vault.officers import OfficerPublic
 from holdfast.vault.settling import Bench, Memory
 
@@ -62,6 +64,8 @@ class CheckingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     threshold: Annotated[int, Meta(ge=1)]
     memory_file: Path = Path("checked.json")
     """What this machine remembers; an officer's own record."""
+    watchtower: str | None = None
+    """`HOST:PORT`: nothing is settled that it shows as frozen, or while it is silent. None: the journal alone tells."""
     networks: dict[str, CheckingNetwork]
     """By CAIP-2 id."""
 
@@ -95,6 +99,17 @@ async def open_bench(
         await bench.eyes.outflow.close()
         if bench.safe_reads is not None:
             await bench.safe_reads.close()
+
+
+def refuse_frozen(status: TowerStatus, asset: str) -> None:
+    """Nothing is settled where somebody has frozen payouts, also where the signer has not written it down.
+
+    Raises `SettlementBlocked`. Its word is taken for stopping alone: the rest is checked as ever.
+    """
+    frozen = sorted({EVERYTHING, asset, asset.partition("/")[0]} & {*status.frozen})
+    if frozen:
+        why = [stop.reason for stop in status.stops if stop.scope in frozen and not stop.ended]
+        raise SettlementBlocked(f"frozen at the watchtower: {', '.join(frozen)}: {'; '.join(why)}"[:400])
 
 
 def _bench(

@@ -120,9 +120,12 @@ async def _check(
 ) -> tuple[AnyDraft, Check]:
     """The draft, made or given, and the check of it; remembered."""
     from holdfast.runtime.clock import SYSTEM_CLOCK
+    from holdfast.runtime.tower_line import ask_status
     from holdfast.vault import drafts, settling
-    from holdfast.vault.checking import open_bench
+    from holdfast.vault.checking import open_bench, refuse_frozen
 
+    if wish.kind is CheckKind.SETTLEMENT and settings.watchtower is not None:
+        refuse_frozen(await ask_status(settings.watchtower), asset)
     memory, now = settling.read_memory(settings.memory_file), int(SYSTEM_CLOCK.now().timestamp())
     async with open_bench(settings, asset, entries, memory, now) as (bench, listed):
         if wish.draft is not None:
