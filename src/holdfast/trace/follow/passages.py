@@ -139,12 +139,25 @@ def _swapped(run: Run, each: Resting, now: Moment) -> None:
     if label is not None and isinstance(run.names, Roster):
         houses += [house for house in run.names.addresses(label.name) if house not in houses]
     first, last = each.row.time, each.row.time + run.options.window_seconds
-    fits = [
-        row for house in houses for row in run.library.rows(house)
-        if row.source == house[1] and first <= row.time <= last and row.movement is not Movement.FEE
-        and row.transaction != each.row.transaction and _is_worth(run, each.row, row)
-    ]  # fmt: skip
+    fits = [row for row in _paid_by(run, houses, first, last)
+            if row.transaction != each.row.transaction and _is_worth(run, each.row, row)]  # fmt: skip
     _told(run, each, fits, now, Reason.CANDIDATE)
+
+
+def _paid_by(run: Run, houses: Sequence[Account], first: int, last: int) -> list[Transfer]:
+    """What a service paid out, wherever it pays from, in the order of time; not what it moved within itself."""
+    own = set(houses)
+    found: dict[Transfer, None] = {}
+    for house in houses:
+        for row in run.library.rows(house):
+            if row.source != house[1] or not first <= row.time <= last or row.movement is Movement.FEE:
+                continue
+            rows: Sequence[Transfer] = (row,)
+            if row.movement is Movement.INPUT:
+                whole = run.library.whole((row.network, row.transaction))
+                rows = [each for each in whole if each.movement is Movement.OUTPUT]
+            found.update(dict.fromkeys(each for each in rows if (each.network, each.target) not in own))
+    return sorted(found, key=moment)
 
 
 def _is_worth(run: Run, paid: Transfer, got: Transfer) -> bool:
@@ -164,11 +177,9 @@ def _mixed(run: Run, each: Resting, now: Moment) -> None:
     mixer = (each.row.network, each.row.target)
     first, last = each.row.time, each.row.time + run.options.mixer_window_seconds
     least = each.row.units * (1_000_000 - run.options.fee_parts_per_million) // 1_000_000
-    fits = [
-        row for row in run.library.rows(mixer)
-        if row.source == mixer[1] and row.asset == each.row.asset and first < row.time <= last
-        and least <= row.units <= each.row.units
-    ]  # fmt: skip
+    fits = [row for row in _paid_by(run, [mixer], first, last)
+            if row.asset == each.row.asset and least <= row.units <= each.row.units
+            and row.transaction != each.row.transaction]  # fmt: skip
     _told(run, each, fits, now, Reason.MIXER)
 
 
