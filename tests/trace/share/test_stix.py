@@ -5,9 +5,10 @@ import json
 import pytest
 import stix2
 import stix2.pattern_visitor
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
 
 from fixtures_link import ETH, ETHEREUM, NOON, USDT, Story, account
+from fixtures_notices import notices
 from holdfast.trace.model import LabelKind
 from holdfast.trace.share import stix, stix_objects as objects
 from holdfast.trace.share.leaving import NothingToShare, Telling, notice
@@ -15,9 +16,6 @@ from holdfast.trace.share.notice import (
     Notice,
     NoticeMalformed,
     Role,
-    SharedAddress,
-    SharedSide,
-    SharedTransaction,
     Tlp,
 )
 
@@ -162,32 +160,6 @@ def test_a_plain_indicator_of_others_is_read_without_our_extension() -> None:
     (address,) = notice_.addresses
     assert (address.network, address.address) == ("", "TNMW5iEH7CCudMTGFJA9Ch6KSf6J3hAJem")
     assert notice_.tlp is Tlp.AMBER_STRICT
-
-
-names = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=30)
-units = st.dictionaries(st.sampled_from([ETH, USDT]), st.integers(0, 2**256 - 1))
-times = st.integers(NOON, NOON + 10**8)
-
-
-@st.composite
-def notices(draw: st.DrawFn) -> Notice:
-    addresses = draw(st.lists(st.integers(0, 8), unique=True, min_size=1))
-    shared = tuple(
-        SharedAddress(
-            "eip155:1", account(f"a{number}"), draw(st.sampled_from(Role)), draw(st.integers(0, 100)), draw(times),
-            draw(times), draw(units), draw(st.sampled_from(["", "Binance"])), NOON + 10**9, draw(st.booleans()),
-        )
-        for number in addresses
-    )  # fmt: skip
-    side = st.builds(SharedSide, st.sampled_from(["", *(each.address for each in shared)]),
-                     st.just(ETH), st.integers(0, 2**256 - 1))  # fmt: skip
-    sides = st.lists(side, max_size=3).map(tuple)
-    moved = st.builds(SharedTransaction, st.just("eip155:1"), st.just("0x" + "ab" * 32), times, sides, sides)
-    created = draw(times)
-    return Notice(
-        draw(names), draw(names), draw(names), draw(times), created, created + draw(st.integers(0, 10**6)),
-        draw(st.sampled_from(Tlp)), draw(st.integers(0, 100)), shared, tuple(draw(st.lists(moved, max_size=1))),
-    )  # fmt: skip
 
 
 @given(notices())
