@@ -11,8 +11,8 @@ import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from holdfast.payments.housekeeping import keep_house
 from holdfast.payments.nodes import open_node
 from holdfast.payments.ordering import PayoutDesk
 from holdfast.payments.payout_stages import follow_tower
-from holdfast.payments.steps import Work
+from holdfast.payments.steps import Screen, Work, hold_nothing
 from holdfast.runtime import logs
 from holdfast.runtime.clock import SYSTEM_CLOCK, Clock
 from holdfast.runtime.config import load
@@ -55,11 +55,13 @@ class NetworkInTrouble(Conflict):
     retry = True
 
 
-async def follow_all(settings: Settings, pool: Pool, clock: Clock, stopping: asyncio.Event) -> None:
+async def follow_all(
+    settings: Settings, pool: Pool, clock: Clock, stopping: asyncio.Event, screen: Screen = hold_nothing
+) -> None:
     """Follow every configured network, each in a task of its own, and keep house, until told to stop."""
     desk = PayoutDesk(catalogue(settings), settings.payouts.fee)
     listed = desk.catalogue.networks.values()
-    followers = [Follower(pool, Work(each), open_node(each.settings), clock) for each in listed]
+    followers = [Follower(pool, Work(each, screen), open_node(each.settings), clock) for each in listed]
     try:
         async with asyncio.TaskGroup() as tasks:
             for follower in followers:
@@ -72,7 +74,11 @@ async def follow_all(settings: Settings, pool: Pool, clock: Clock, stopping: asy
             await follower.node.close()
 
 
-async def run(zone: str, settings: Settings) -> None:
+OpenScreen = Callable[[Settings, Clock], AbstractAsyncContextManager[Screen]]
+"""Opens what deposits are held against before they are credited."""
+
+
+async def run(zone: str, settings: Settings, open_screen: OpenScreen | None = None) -> None:
     """Run a process until SIGTERM or SIGINT. Raises `DatabaseUnreachable`, `DatabaseNotMigrated`, ..."""
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -85,7 +91,10 @@ async def run(zone: str, settings: Settings) -> None:
         async with health_server(health, port):
             log.info("started")
             if zone == "follower":
-                await follow_all(settings, pool, SYSTEM_CLOCK, stopping)
+                async with (
+                    nullcontext(hold_nothing) if open_screen is None else open_screen(settings, SYSTEM_CLOCK) as screen
+                ):
+                    await follow_all(settings, pool, SYSTEM_CLOCK, stopping, screen)
             elif zone == "courier":
                 from holdfast.payments.courier import run as deliver  # the follower never loads it
 
@@ -97,8 +106,8 @@ async def run(zone: str, settings: Settings) -> None:
     log.info("stopped")
 
 
-def main() -> int:
-    """Run a zone; the exit code."""
+def main(open_screen: OpenScreen | None = None) -> int:
+    """Run a zone; the exit code. `open_screen`: of a follower that screens."""
     refuse_optimised()
     parser = argparse.ArgumentParser(prog="python -m holdfast.payments.main", description=__doc__)
     parser.add_argument("zone", choices=["follower", "courier", "broadcaster"])
@@ -107,7 +116,7 @@ def main() -> int:
     settings = load(given.config)
     logs.configure(settings.logs, given.zone)
     try:
-        asyncio.run(run(given.zone, settings))
+        asyncio.run(run(given.zone, settings, open_screen))
     except HoldfastError as error:
         log.exception("not_served", code=error.code)
         return 1

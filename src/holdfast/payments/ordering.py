@@ -7,7 +7,7 @@ platform can drop an intent or delay it; it cannot make one, and the signer chec
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +18,7 @@ from psycopg.errors import DeadlockDetected
 from holdfast import ledger
 from holdfast.core import intents
 from holdfast.core.certificates import read_certificate
-from holdfast.core.errors import BadInput, Conflict, HoldfastError
+from holdfast.core.errors import BadInput, Conflict, HoldfastError, NotPermitted
 from holdfast.core.ids import new_id
 from holdfast.core.intents import NUMBER_WINDOW, Intent, SignedIntent, read_intent, signing_input
 from holdfast.core.money import AssetId
@@ -90,12 +90,28 @@ class AssetInDeficit(Conflict):
     code = "asset-in-deficit"
 
 
+class DestinationRefused(NotPermitted):
+    """Screening refuses a destination of the payout. Sign without it, or ask the operator."""
+
+    code = "destination-refused"
+
+
+Refuses = Callable[[str, Sequence[str]], str | None]
+"""Why nothing may be paid to one of these destinations on a network (CAIP-2), or None."""
+
+
+def refuses_nobody(_network: str, _destinations: Sequence[str]) -> str | None:
+    """Without screening, every destination will do."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class PayoutDesk:
     """What is needed to order payouts: one per process."""
 
     catalogue: Catalogue
     fee_payer: FeePayer
+    refuses: Refuses = refuses_nobody
 
     def fee_units(self, asset: str, lines: int) -> int:
         """What a merchant pays for a payout with so many lines. Raises `AssetNotListed`."""
@@ -168,7 +184,7 @@ def check_asset(catalogue: Catalogue, network: str, asset: str) -> ListedNetwork
 def draft(desk: PayoutDesk, keys: MerchantKeys, signed: SignedIntent, now: datetime) -> Payout:
     """A payout, checked and ready to be ordered.
 
-    Raises what `read_signed` raises, `IntentOfAnotherKind`, `AssetNotListed`, `PayoutFeeTooLow`.
+    Raises what `read_signed` raises, `IntentOfAnotherKind`, `AssetNotListed`, `PayoutFeeTooLow`, `DestinationRefused`.
     """
     intent = read_signed(keys, signed, now)
     if not isinstance(intent, intents.Payout):
@@ -177,6 +193,9 @@ def draft(desk: PayoutDesk, keys: MerchantKeys, signed: SignedIntent, now: datet
     fee_units = desk.fee_units(intent.asset, len(intent.lines))
     if intent.fee_units < fee_units:
         raise PayoutFeeTooLow(f"{intent.fee_units} units are offered", fee_units=str(fee_units))
+    why = desk.refuses(intent.network, [line.destination for line in intent.lines])
+    if why is not None:
+        raise DestinationRefused(why)
     return payout_of(intent, signed, now)
 
 

@@ -18,7 +18,8 @@ from psycopg_pool import AsyncConnectionPool
 from holdfast.chains.evm_contracts import COIN
 from holdfast.core.orders import SignedOrder, SignedWord
 from holdfast.core.quorum import Signature
-from holdfast.payments import payouts, signer_documents
+from holdfast.payments import held_payouts, payouts, signer_documents
+from holdfast.payments.held_payouts import ScreenPayout
 from holdfast.payments.hints import HintKind
 from holdfast.payments.rows import there
 from holdfast.payments.signer_documents import DocumentKind, SignerDocument
@@ -44,8 +45,8 @@ _SLICE_SECONDS = 1.0
 Pool = AsyncConnectionPool[AsyncConnection[Any]]
 
 
-async def read_work(conn: AsyncConnection[Any]) -> WorkAnswer:
-    """All that waits now, in a transaction of its own."""
+async def read_work(conn: AsyncConnection[Any], screen: ScreenPayout | None = None) -> WorkAnswer:
+    """All that waits now, in a transaction of its own, but for payouts that screening keeps back."""
     async with conn.transaction():
         await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor = await conn.execute(
@@ -64,7 +65,7 @@ async def read_work(conn: AsyncConnection[Any]) -> WorkAnswer:
             orders=[SignedOrder(one.document, tuple(one.signatures)) for one in orders],
             vetoes=[_word(one) for one in vetoes],
             recoveries=[_word(one) for one in recoveries],
-            payouts=await _payouts(conn),
+            payouts=await _payouts(conn, screen),
             deposits=await _deposits(conn),
             fundings=await _fundings(conn),
             mined=await _mined(conn),
@@ -122,11 +123,14 @@ async def _certificates(conn: AsyncConnection[Any]) -> list[SignedDocument]:
     ]
 
 
-async def _payouts(conn: AsyncConnection[Any]) -> list[OrderedPayout]:
+async def _payouts(conn: AsyncConnection[Any], screen: ScreenPayout | None) -> list[OrderedPayout]:
     """Payouts that no entry has accepted or refused."""
+    waiting = await payouts.waiting_for_signer(conn, ITEMS_MAX)
+    held = {} if screen is None else await held_payouts.held(conn, waiting, screen)
     return [
         OrderedPayout(one.key, one.intent, one.approvals, one.slot, str(one.slot_units))
-        for one in await payouts.waiting_for_signer(conn, ITEMS_MAX)
+        for one in waiting
+        if one.key not in held
     ]
 
 

@@ -71,6 +71,8 @@ class AttentionReason(StrEnum):
     """Money came for a merchant who is no longer served."""
     DEPOSIT_HELD = "deposit-held"
     """Screening holds a deposit; a person decides."""
+    PAYOUT_HELD = "payout-held"
+    """Screening keeps a payout from the signer; a person decides."""
     DEPOSIT_REORGED = "deposit-reorged"
     """A deposit that had been credited left the chain."""
     NETWORK_TROUBLE = "network-trouble"

@@ -372,6 +372,46 @@ class AssessmentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = 180
 
 
+_SCREENING_RULES = {"sanctioned": "refuse", "theft": "hold", "crime": "hold", "frozen": "hold", "mixer": "hold"}
+
+
+class ScreeningSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What deposits and payouts are checked against before money moves on."""
+
+    check_deposits: Annotated[bool, Meta(description="Check who sent a deposit before it is credited.")] = False
+    check_payouts: Annotated[bool, Meta(description="Check a payout's destinations before the signer is shown it.")] = (
+        False
+    )
+    labels_dir: Annotated[
+        Path, Meta(description="Labels that count, as `holdfast labels add` keeps them; changes are live at once.")
+    ] = Path("labels")
+    cases_dir: Annotated[
+        Path, Meta(description="Folder of traced cases: what lay at their addresses is known to be stolen.")
+    ] = Path("cases")
+    rules: Annotated[
+        dict[str, str],
+        Meta(description="What a kind of label leads to: `credit`, `hold` or `refuse`; other kinds lead to nothing."),
+    ] = field(default_factory=lambda: dict(_SCREENING_RULES))
+    confidence_min: Annotated[
+        int, Meta(ge=0, le=100, description="Labels and steps less sure than this count for none.")
+    ] = 50
+    label_days_max: Annotated[
+        int, Meta(ge=0, le=36_500, description="Labels that were said longer ago count for none; 0: however long ago.")
+    ] = 0
+    taint: Annotated[str, Meta(description="What money of a known theft leads to: `credit`, `hold` or `refuse`.")] = (
+        "hold"
+    )
+    taint_hops_max: Annotated[
+        int, Meta(ge=0, le=10_000, description="Further from the theft than this its money counts for none.")
+    ] = 20
+    taint_share_min_ppm: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="Least part of the theft in what came there, in parts of a million.")
+    ] = 10_000
+    unknown_sender: Annotated[
+        str, Meta(description="What becomes of a deposit of which no node can tell the sender: `credit` or `hold`.")
+    ] = "hold"
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -393,6 +433,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     webhooks: WebhooksSettings = WebhooksSettings()
     logs: LogsSettings = LogsSettings()
     assessment: AssessmentSettings = AssessmentSettings()
+    screening: ScreeningSettings = ScreeningSettings()
 
     @property
     def directory(self) -> Path:
@@ -414,5 +455,6 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "webhooks": WebhooksSettings,
     "logs": LogsSettings,
     "assessment": AssessmentSettings,
+    "screening": ScreeningSettings,
 }
 """Tables of the file, in the order of the reference page."""

@@ -13,10 +13,11 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -51,6 +52,9 @@ from holdfast.runtime.database_access import DatabaseAccess, platform_access
 from holdfast.runtime.settings import Settings
 from holdfast.runtime.supervise import die_with_parent, refuse_optimised
 
+if TYPE_CHECKING:
+    from holdfast.faces.screening import Screening
+
 DATABASE_SECONDS_MAX = 120
 """How long a process waits at its start for a database that another one is starting."""
 DATABASE_TRY_SECONDS = 0.25
@@ -77,7 +81,11 @@ async def open_parts(settings: Settings, clock: Clock, limit: RateLimit) -> Asyn
     ):
         desk = Desk(catalogue(settings), rates, Indexes(index_pool))
         batches = InvoiceBatches(pool, desk, clock, partial(_show, desk, settings.api.public_url.rstrip("/")))
-        payout_batches = PayoutBatches(pool, PayoutDesk(desk.catalogue, settings.payouts.fee), clock)
+        screening = _screening(settings, clock)
+        payout_desk = PayoutDesk(desk.catalogue, settings.payouts.fee)
+        if screening is not None:
+            payout_desk = replace(payout_desk, refuses=screening.refuses)
+        payout_batches = PayoutBatches(pool, payout_desk, clock)
         hub = LiveHub(pool)
         polling = asyncio.create_task(hub.run())
         yield AllParts(
@@ -94,11 +102,21 @@ async def open_parts(settings: Settings, clock: Clock, limit: RateLimit) -> Asyn
             webhook_key=parse_key(read_secret(settings.webhooks.key_file)),
             health=api_health(pool),
             live_hub=hub,
+            screen_payout=None if screening is None else screening.holds,
         )
         hub.close()
         polling.cancel()
         await batches.close()
         await payout_batches.close()
+
+
+def _screening(settings: Settings, clock: Clock) -> Screening | None:
+    """What payouts are held against, if they are. Raises `ScreeningMisconfigured`."""
+    if not settings.screening.check_payouts:
+        return None
+    from holdfast.faces.screening import open_screening  # only who screens loads it
+
+    return open_screening(settings, clock)
 
 
 def read_quorum(settings: Settings) -> Quorum | None:

@@ -15,6 +15,7 @@ from holdfast.faces.api.callers import Acting, Doorkeeper
 from holdfast.faces.api.invoice_batches import InvoiceBatches
 from holdfast.faces.api.payout_batches import PayoutBatches
 from holdfast.faces.web.live import LiveHub
+from holdfast.payments.held_payouts import ScreenPayout
 from holdfast.payments.invoicing import Desk
 from holdfast.runtime.clock import Clock
 from holdfast.runtime.health import Health
@@ -49,6 +50,8 @@ class AllParts:
     """Encrypts endpoints' secrets in the database."""
     health: Health
     live_hub: LiveHub
+    screen_payout: ScreenPayout | None = None
+    """What keeps payouts from the signer; None: nothing does."""
 
     @property
     def public_url(self) -> str:

@@ -40,6 +40,7 @@ from holdfast.payments.indexes import MerchantNotCertified
 from holdfast.payments.ordering import (
     AssetInDeficit,
     BalanceTooLow,
+    DestinationRefused,
     IntentExpired,
     IntentOfAnother,
     IntentOfAnotherKind,
@@ -61,6 +62,7 @@ INTENT_ERRORS: tuple[type[HoldfastError], ...] = (
     AssetNotListed,
     PayoutFeeTooLow,
     PayoutReferenceTaken,
+    DestinationRefused,
 )
 """What a signed intent may be refused for."""
 ONCE_BY_ITSELF = {"once_by_itself": True}

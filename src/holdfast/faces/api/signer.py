@@ -15,11 +15,11 @@ from litestar.params import QueryParameter, RawBody
 from holdfast.faces.api.callers import signer_only
 from holdfast.faces.api.edge import JOURNAL_BYTES_MAX
 from holdfast.faces.api.once import take
-from holdfast.faces.api.parts import Parts
+from holdfast.faces.api.parts import AllParts, Parts
 from holdfast.faces.api.problems import MEDIA_TYPE, problem_of, status_of
-from holdfast.payments import mirror, signer_work
+from holdfast.payments import held_payouts, mirror, signer_work
 from holdfast.payments.mirror import JournalGap
-from holdfast.payments.signer_messages import JournalAnswer, JournalPost
+from holdfast.payments.signer_messages import JournalAnswer, JournalPost, WorkAnswer
 
 WAIT_SECONDS_MAX = 25
 
@@ -40,14 +40,20 @@ async def get_work(
 
     seen = after_version
     if seen is None:
-        async with parts.pool.connection() as conn:
-            found = await signer_work.read_work(conn)
+        found = await _work(parts)
         if wait == 0 or not found.is_empty:
             return _json(found)
         seen = found.version
     await signer_work.await_news(parts.pool, seen, wait, is_closing)
+    return _json(await _work(parts))
+
+
+async def _work(parts: AllParts) -> WorkAnswer:
+    """What waits, without what screening keeps back; that is put before a person."""
     async with parts.pool.connection() as conn:
-        return _json(await signer_work.read_work(conn))
+        if parts.screen_payout is not None:
+            await held_payouts.ask(conn, parts.screen_payout, parts.clock.now())
+        return await signer_work.read_work(conn, parts.screen_payout)
 
 
 @post("/journal", guards=[signer_only()], status_code=200, request_max_body_size=JOURNAL_BYTES_MAX)

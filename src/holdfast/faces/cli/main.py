@@ -24,6 +24,7 @@ from holdfast.faces.cli import (
     incident,
     init,
     keys,
+    labels,
     localnet,
     merchant,
     migrate,
@@ -31,6 +32,7 @@ from holdfast.faces.cli import (
     policy,
     restore,
     resume,
+    screening,
     serve,
     signer,
     trace,
@@ -77,6 +79,8 @@ app.add_typer(vault.app, name="vault", rich_help_panel=PEOPLE)
 app.command("deploy", rich_help_panel=START)(deploy.deploy)
 app.add_typer(keys.app, name="keys", rich_help_panel=PEOPLE)
 app.add_typer(trace.app, name="trace", rich_help_panel=MONEY)
+app.add_typer(labels.app, name="labels", rich_help_panel=MONEY)
+app.add_typer(screening.app, name="screening", rich_help_panel=RUN)
 app.command("localnet", rich_help_panel=TRY)(localnet.localnet)
 app.command("pay", rich_help_panel=TRY)(pay.pay)
 app.command("demo", rich_help_panel=TRY)(demo.demo)

@@ -35,7 +35,7 @@ class ZoneName(StrEnum):
 MODULES: dict[ZoneName, tuple[str, ...]] = {
     ZoneName.DATABASE: ("holdfast.runtime.database_zone",),
     ZoneName.API: ("holdfast.faces.api.main",),
-    ZoneName.FOLLOWER: ("holdfast.payments.main", "follower"),
+    ZoneName.FOLLOWER: ("holdfast.faces.follower", "follower"),
     ZoneName.COURIER: ("holdfast.payments.main", "courier"),
     ZoneName.BROADCASTER: ("holdfast.payments.main", "broadcaster"),
     ZoneName.WATCHTOWER: ("holdfast.watchtower.main",),
