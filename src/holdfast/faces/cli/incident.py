@@ -58,7 +58,7 @@ def list_(*, config: ConfigFile = CONFIG, as_json: JsonOption = False) -> None:
 
     Example: `holdfast incident list --config incident/incident.toml`
     """
-    store = _store(config)[1]
+    store = opened(config)[1]
     rows = [_row(store.read(one)) for one in store.ids()]
     lines = [f"{row['id']}  {row['state']:<9}  {row['opened']}  {row['why']}" for row in rows]
     emit(rows, "\n".join(lines) or "no incident", as_json=as_json)
@@ -74,9 +74,9 @@ def show(incident_id: IdArgument = "", *, config: ConfigFile = CONFIG, as_json: 
 
     from holdfast.incident.main import open_outbox
 
-    settings, store = _store(config)
-    incident = store.read(_one(store, incident_id))
-    affected = _affected(store, incident)
+    settings, store = opened(config)
+    incident = store.read(one_of(store, incident_id))
+    affected = affected_by(store, incident)
     told = [one for one in open_outbox(settings).deliveries() if one.alert.incident == incident.id]
     value = {
         **_row(incident),
@@ -108,9 +108,9 @@ def note(
     """
     from holdfast.incident.record import Noted
 
-    store = _store(config)[1]
+    store = opened(config)[1]
     body = Noted(by, text, tuple(_transaction(one) for one in transactions or ()))
-    incident = store.append(_one(store, incident_id), body)
+    incident = store.append(one_of(store, incident_id), body)
     say(f"line {len(incident.lines)} of {incident.id}, {incident.head}")
 
 
@@ -128,7 +128,7 @@ def decide(  # noqa: PLR0913  one option of the command line each
 
     Example: `holdfast incident decide "rotate the float of litecoin" --why "it was spent" --keystore ada.keystore`
     """
-    _decide(_store(config), incident_id, (what, why), _signer(keystore, passphrase_file))
+    _decide(opened(config), incident_id, (what, why), _signer(keystore, passphrase_file))
 
 
 @app.command("close")
@@ -149,7 +149,7 @@ def close(
 
     name, key = _signer(keystore, passphrase_file)
     moved = Moved(IncidentState.CLOSED, name)
-    _decide(_store(config), incident_id, ("close the incident", why), (name, key), moved)
+    _decide(opened(config), incident_id, ("close the incident", why), (name, key), moved)
 
 
 @app.command("seal")
@@ -164,8 +164,8 @@ def seal(incident_id: IdArgument = "", *, config: ConfigFile = CONFIG, as_json: 
 
     from holdfast.incident import gather
 
-    settings, store = _store(config)
-    incident, manifest = asyncio.run(gather.seal(settings, store, _one(store, incident_id)))
+    settings, store = opened(config)
+    incident, manifest = asyncio.run(gather.seal(settings, store, one_of(store, incident_id)))
     lines = [f"seal {manifest.number} of {incident.id}: {len(manifest.files)} files"]
     lines += [f"not taken: {one.source}: {one.why}" for one in manifest.missing]
     emit(msgspec.to_builtins(manifest), "\n".join(lines), as_json=as_json)
@@ -187,8 +187,8 @@ def hand_over(  # noqa: PLR0913  one option of the command line each
     """
     from holdfast.incident.record import HandedOver, Sealed
 
-    store = _store(config)[1]
-    incident = store.read(_one(store, incident_id))
+    store = opened(config)[1]
+    incident = store.read(one_of(store, incident_id))
     seals = [one for one in incident.of(Sealed) if number in (0, one.number)]
     if not seals:
         raise typer.BadParameter(f"{incident.id} has no seal {number or ''}")
@@ -209,8 +209,8 @@ def export(
     """
     from holdfast.incident.archive import write_archive
 
-    store = _store(config)[1]
-    chosen = _one(store, incident_id)
+    store = opened(config)[1]
+    chosen = one_of(store, incident_id)
     write_archive(store, chosen, out)
     say(f"{out}: {chosen}; verify it with: holdfast incident verify {out} --key {store.public_key}")
 
@@ -238,8 +238,8 @@ def verify(
     if place is not None:
         found = read_archive(place)
     else:
-        store = _store(config)[1]
-        found, key = store.found(_one(store, "")), key or store.public_key
+        store = opened(config)[1]
+        found, key = store.found(one_of(store, "")), key or store.public_key
     incident, findings = evidence.verify(found, key, head)
     whole = f"{len(found.digests)} files as they were sealed, {len(incident.lines) if incident else 0} lines"
     text = "\n".join(f"{one.path}: {one.what}" for one in findings) or whole
@@ -249,7 +249,8 @@ def verify(
         raise EvidenceNotWhole(f"{len(findings)} findings")
 
 
-def _store(config: Path) -> tuple[IncidentSettings, Store]:
+def opened(config: Path) -> tuple[IncidentSettings, Store]:
+    """The settings in a file, and the incidents that are kept by them. Raises `IncidentSettingsWrong`."""
     from holdfast.incident.main import open_store
     from holdfast.incident.settings import load
 
@@ -257,7 +258,8 @@ def _store(config: Path) -> tuple[IncidentSettings, Store]:
     return settings, open_store(settings)
 
 
-def _one(store: Store, incident_id: str) -> str:
+def one_of(store: Store, incident_id: str) -> str:
+    """This incident's id, the newest's where none is named. Raises `NoIncident`."""
     if incident_id:
         return incident_id
     ids = store.ids()
@@ -284,7 +286,7 @@ def _decide(
     name = next((name for name, known in settings.people.items() if known == public), None)
     if name is None:
         raise DeciderUnknown(f"{who[0]}: {public}")
-    incident = store.read(_one(store, incident_id))
+    incident = store.read(one_of(store, incident_id))
     decision = Decision(incident.id, incident.head, name, public, store.now_ms(), *said)
     after = store.append(incident.id, sign_decision(decision, key), *more)
     say(f"{name} decided; line {len(after.lines)} of {after.id}, {after.head}; it is {after.state}")
@@ -339,7 +341,7 @@ def _time(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms // 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S") + f".{at_ms % 1_000:03d}Z"
 
 
-def _affected(store: Store, incident: Incident) -> Affected | None:
+def affected_by(store: Store, incident: Incident) -> Affected | None:
     """What the newest seal found to be touched."""
     import msgspec
 

@@ -22,6 +22,7 @@ from holdfast.faces.cli import (
     drill,
     freeze,
     incident,
+    incident_trace,
     init,
     keys,
     labels,
@@ -61,6 +62,7 @@ app.command("freeze", rich_help_panel=RUN)(freeze.freeze)
 app.command("present", rich_help_panel=RUN)(freeze.present)
 app.command("canary", rich_help_panel=RUN)(canary.canary)
 app.command("restore", rich_help_panel=RUN)(restore.restore)
+incident.app.command("trace")(incident_trace.trace)
 app.add_typer(incident.app, name="incident", rich_help_panel=RUN)
 app.command("doctor", rich_help_panel=RUN)(doctor.doctor)
 app.command("assess", rich_help_panel=KEEP)(assess.assess)

@@ -105,7 +105,7 @@ def run(asked: Asked, advance: Advance) -> Found:
         )  # fmt: skip
         case.save(document)
         advance("following", 0, 0)
-        return _followed(case, str(asked.case or ""))
+        return followed(case, str(asked.case or ""))
 
 
 def decide(directory: Path, step: str, *, is_follow: bool, by: str, why: str) -> Found:
@@ -119,7 +119,7 @@ def decide(directory: Path, step: str, *, is_follow: bool, by: str, why: str) ->
     elif case.has_trace and all(each.id != step for each in case.trace().steps):
         raise TheftNameUnknown(step[:80])
     case.save(msgspec.structs.replace(case.document, overrules=(*case.document.overrules, overrule)))
-    return _followed(case, str(directory))
+    return followed(case, str(directory))
 
 
 @contextmanager
@@ -162,7 +162,8 @@ def _labelled(case: Case, asked: Asked) -> None:
         shelf.keep(read_file(path, replace(how, ceiling=VOUCHED) if is_vouched else how))
 
 
-def _followed(case: Case, folder: str) -> Found:
+def followed(case: Case, folder: str) -> Found:
+    """Follow what the case names, with its labels, limits and decisions; keep the trace. Raises `NothingToFollow`."""
     document = case.document
     if not document.thefts:
         raise NothingToFollow

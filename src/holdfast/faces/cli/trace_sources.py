@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from holdfast.chains.outflow_agreement import Access
+from holdfast.chains.rpc import Credentials, RpcClient
 from holdfast.core.errors import BadInput
-from holdfast.core.networks import EvmNetwork, NetworkId, network_by_id
+from holdfast.core.networks import EvmNetwork, Network, NetworkId, network_by_id
 from holdfast.runtime.clock import SYSTEM_CLOCK
 from holdfast.trace.case import Case
 from holdfast.trace.sources.beside import Beside
@@ -59,19 +62,18 @@ def opened(name: str, opening: Opening) -> tuple[Source, Wanted]:
     if any(part and not part.isdecimal() for part in (first, last)):
         raise SourceUnknown(f"--heights {opening.heights[:40]}")
     wanted = Wanted(network, height_from=int(first or 0), height_to=int(last or 0))
-    return _node(rest.split(","), network, opening), wanted
+    cookie = Credentials(cookie_file=opening.cookie_file)
+    accesses = [Access(url, cookie) for url in rest.split(",")]
+    return of_nodes(network_by_id(NetworkId(network)), accesses, opening.beside), wanted
 
 
-def _node(urls: list[str], network: str, opening: Opening) -> Source:
-    found = network_by_id(NetworkId(network))
-    if isinstance(found, EvmNetwork):
-        from holdfast.chains.rpc import Credentials, RpcClient
+def of_nodes(network: Network, accesses: Sequence[Access], beside: Beside) -> Source:
+    """Nodes of one network as a source: the first is read, the others are compared with it."""
+    if isinstance(network, EvmNetwork):
         from holdfast.trace.sources.evm_node import EvmNodeSource
 
-        credentials = Credentials(cookie_file=opening.cookie_file)
-        return EvmNodeSource([RpcClient(url, credentials=credentials) for url in urls], found, opening.beside)
-    from holdfast.chains.bitcoin import BitcoinAccess
+        clients = [RpcClient(each.url, name=each.name, credentials=each.credentials) for each in accesses]
+        return EvmNodeSource(clients, network, beside)
     from holdfast.trace.sources.bitcoin_node import BitcoinNodeSource
 
-    access = [BitcoinAccess(url, cookie_file=opening.cookie_file) for url in urls]
-    return BitcoinNodeSource(access, found, opening.beside)
+    return BitcoinNodeSource([each.bitcoin() for each in accesses], network, beside)
