@@ -35,8 +35,10 @@ from holdfast.faces.cli import (
     resume,
     screening,
     serve,
+    share,
     signer,
     trace,
+    trace_link,
     vault,
     vault_check,
     vault_order,
@@ -81,6 +83,8 @@ app.add_typer(vault.app, name="vault", rich_help_panel=PEOPLE)
 app.command("deploy", rich_help_panel=START)(deploy.deploy)
 app.add_typer(keys.app, name="keys", rich_help_panel=PEOPLE)
 app.add_typer(trace.app, name="trace", rich_help_panel=MONEY)
+trace_link.register(trace.app)
+app.add_typer(share.app, name="share", rich_help_panel=MONEY)
 app.add_typer(labels.app, name="labels", rich_help_panel=MONEY)
 app.add_typer(screening.app, name="screening", rich_help_panel=RUN)
 app.command("localnet", rich_help_panel=TRY)(localnet.localnet)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from holdfast.trace.labels.deposits import NamesWithBehaviour
 from holdfast.trace.link.incident import Held, Incident, Node, by_network, ends_at_services
 from holdfast.trace.link.words import Removal, Removed
 from holdfast.trace.model import Label, LabelKind, Movement, Transfer
@@ -58,6 +59,7 @@ class Surroundings:
         """Asks for many addresses at once."""
         missing = by_network(node for node in nodes if node not in self._known)
         for network, addresses in missing.items():
+            self._learn(network, addresses)
             crowds = self._crowds(network, addresses)
             few = [address for address in addresses if not crowds[address]]
             arriving: dict[str, set[Transfer]] = {address: set() for address in few}
@@ -71,6 +73,12 @@ class Surroundings:
                 self._known[network, address] = Neighbourhood(_timely(arriving[address]), _timely(leaving[address]))
             for address in set(addresses) - set(few):
                 self._known[network, address] = Neighbourhood(crowd=crowds[address])
+
+    def _learn(self, network: str, addresses: Sequence[str]) -> None:
+        """Many at a time, where names come from behaviour."""
+        for incident in self.incidents:
+            if isinstance(incident.names, NamesWithBehaviour):
+                incident.names.learn(network, addresses)
 
     def _crowds(self, network: str, addresses: Sequence[str]) -> dict[str, int]:
         crowds = dict.fromkeys(addresses, 0)

@@ -66,6 +66,13 @@ def _claim(address: SharedAddress, notice: Notice) -> Claim:
     )
 
 
+def places_of(notice: Notice) -> tuple[tuple[str, str], ...]:
+    """Network and canonical address of what the thief is said to have held; deposit addresses are a service's."""
+    held = [each for each in notice.addresses if each.role is not Role.DEPOSIT and not each.revoked]
+    claims = [_claim(each, notice) for each in held]
+    return tuple((label.network, label.address) for label in formed(claims, notice.by, notice.modified_at).admitted)
+
+
 def network_of(address: SharedAddress) -> str:
     """The network that was said, or what the address' form leaves open; its checksum is tried afterwards."""
     text = address.address
