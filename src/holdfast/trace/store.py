@@ -11,7 +11,7 @@ by any number.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -179,6 +179,17 @@ class Store:
     def files(self) -> Sequence[Path]:
         """The Parquet files that count, for programs that read columns themselves."""
         return [self._parts.path(part) for part in self._parts.state.parts]
+
+    def addresses(self) -> Iterator[tuple[str, str]]:
+        """Network and address of every side of every transfer, those of the Bitcoin family aside."""
+        for part in self._parts.state.parts:
+            if all(network.startswith("bip122:") for network in part.spans):
+                continue
+            table = self._parts.read([part], ["network", "source", "target", "outpoint"])
+            table = table.filter(pc.equal(table["outpoint"], ""))
+            for side in ("source", "target"):
+                pairs = table.group_by(["network", side]).aggregate([])
+                yield from zip(pairs["network"].to_pylist(), pairs[side].to_pylist(), strict=True)
 
     # --- reading.Transfers
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from holdfast.core.evm import parse_address
 from holdfast.core.networks import evm_network
 from holdfast.trace.evidence import Evidence
 from holdfast.trace.model import FEES, Movement, Transfer
+from holdfast.trace.sources import outward
 from holdfast.trace.sources.beside import Beside
 from holdfast.trace.sources.explorer import (
     AddressesNeeded,
@@ -25,6 +27,7 @@ from holdfast.trace.sources.explorer import (
     ExplorerUnreachable,
     ExplorerUrlMalformed,
 )
+from holdfast.trace.sources.outward import pull_outward
 from holdfast.trace.sources.port import LeftOut, Wanted
 from holdfast.trace.sources.pull import pull
 from holdfast.trace.store import Store
@@ -264,3 +267,25 @@ async def test_a_key_is_in_the_request_and_nowhere_else(explorer: Explorer, tmp_
 def texts_below(folder: Path, but: Path) -> list[str]:
     files = (path for path in folder.rglob("*") if path.is_file() and path != but)
     return [path.read_bytes().decode("latin-1") for path in files]
+
+
+async def test_what_is_reached_is_asked_for_next(
+    explorer: Explorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chain of four accounts, known one by one."""
+    chain = [parse_address("0x" + digit * 40) for digit in "1234"]
+    for number, (payer, payee) in enumerate(pairwise(chain)):
+        explorer.add("txlist", number, **{"from": payer.lower(), "to": payee.lower()})
+    with Store(tmp_path) as store:
+        source = ExplorerSource(access(explorer), NETWORK)
+
+        def reached() -> set[str]:
+            return {each.target for each in store.leaving(NETWORK.id, chain)} - {FEES}
+
+        wanted = Wanted(NETWORK.id, addresses=frozenset(chain[:1]))
+        assert await pull_outward(source, wanted, store, reached) == []
+        assert len(store) == 6
+        monkeypatch.setattr(outward, "ADDRESSES_MOST", 2)
+        [said] = await pull_outward(source, wanted, store, reached)
+        assert "2 more were reached" in said or "1 more" in said
+        await source.close()

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache
 from importlib import resources
 
 from holdfast.trace.model import Transfer
@@ -45,6 +46,7 @@ def is_advertisement(symbol: str) -> bool:
     return bool(_LINK.search(symbol) or _CALL.search(symbol))
 
 
+@lru_cache(maxsize=1 << 18)
 def ends_of(address: str) -> tuple[str, str]:
     """Head and tail of an address as people see them, without what all addresses of its kind begin with."""
     lower = address.lower() if address[:2] in ("0x", "0X") else address
@@ -61,33 +63,66 @@ Partners = Callable[[str, Collection[str]], Iterable[Transfer]]
 """Known transfers that leave or reach these addresses of a network."""
 
 
-def poison(transfers: Sequence[Transfer], known: Partners) -> set[int]:
-    """Which of these transfers are crumbs between a victim and an address that looks like one he really dealt with.
+class Acquaintance:
+    """All addresses that were seen, by head and tail: few have a look-alike, and only those are looked into."""
 
-    A crumb carries less than one part in `CRUMB` of what the victim and the true address moved of that asset between
-    them. Whatever carries more is kept, however alike the addresses: somebody fell for it, and there the money went.
-    Chance does not do it: among a thousand partners of one address, one pair in 8,600 sets has eight equal digits.
-    """
-    by_victim: dict[tuple[str, str, str], dict[tuple[str, str], dict[str, int]]] = defaultdict(
-        lambda: defaultdict(dict)
-    )
-    networks: dict[str, set[str]] = defaultdict(set)
-    for each in transfers:
-        networks[each.network] |= {each.source, each.target}
-    sides = [*transfers]
-    for network, addresses in networks.items():
-        sides += known(network, addresses)
-    for each in sides:
+    def __init__(self, addresses: Iterable[tuple[str, str]] = ()) -> None:
+        """Networks and addresses that are known already."""
+        self._first: dict[tuple[str, str, str], str] = {}
+        self._groups: dict[tuple[str, str, str], set[str]] = {}
+        for network, address in addresses:
+            self._meet(network, address)
+
+    def poison(self, transfers: Sequence[Transfer], known: Partners) -> set[int]:
+        """Which of these transfers are crumbs between a victim and an address that looks like one he really dealt with.
+
+        A crumb carries less than one part in `CRUMB` of what the victim and the true address moved of that asset
+        between them. Whatever carries more is kept, however alike the addresses: somebody fell for it, and there the
+        money went. Chance hardly does it: among a thousand partners of one address, one list in 8,600 has a pair with
+        eight equal hexadecimal digits.
+        """
+        for each in transfers:
+            self._meet(each.network, each.source)
+            self._meet(each.network, each.target)
+        groups = {
+            (network, address): self._groups.get((network, *ends_of(address)))
+            for network, address in {(one.network, side) for one in transfers for side in (one.source, one.target)}
+        } if self._groups else {}  # fmt: skip
+        alike = {place: group for place, group in groups.items() if group}
+        if not alike:
+            return set()
+        dealt = _dealings(transfers, alike, known)
+        return {
+            number for number, each in enumerate(transfers)
+            for victim, partner in ((each.source, each.target), (each.target, each.source))
+            if any(
+                units > each.units * CRUMB
+                for other in alike.get((each.network, partner), ()) if other != partner
+                for units in [dealt.get((each.network, victim, other, each.asset), 0)]
+            )
+        }  # fmt: skip
+
+    def _meet(self, network: str, address: str) -> None:
+        key = (network, *ends_of(address))
+        if self._first.setdefault(key, address) != address:
+            self._groups.setdefault(key, {self._first[key]}).add(address)
+
+
+def _dealings(
+    transfers: Sequence[Transfer], alike: dict[tuple[str, str], set[str]], known: Partners
+) -> dict[tuple[str, str, str, str], int]:  # fmt: skip
+    """By network, victim, partner and asset: the most that the two moved between them at once."""
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for (network, _), group in alike.items():
+        wanted[network] |= group
+    stored = (each for network, addresses in wanted.items() for each in known(network, addresses))
+    dealt: dict[tuple[str, str, str, str], int] = defaultdict(int)
+    for each in (*transfers, *stored):
         for victim, partner in ((each.source, each.target), (each.target, each.source)):
-            partners = by_victim[each.network, victim, each.asset][ends_of(partner)]
-            partners[partner] = max(partners.get(partner, 0), each.units)
-    found = set()
-    for number, each in enumerate(transfers):
-        for victim, partner in ((each.source, each.target), (each.target, each.source)):
-            partners = by_victim[each.network, victim, each.asset][ends_of(partner)]
-            if any(other != partner and units > each.units * CRUMB for other, units in partners.items()):
-                found.add(number)
-    return found
+            if partner in wanted[each.network]:
+                key = (each.network, victim, partner, each.asset)
+                dealt[key] = max(dealt[key], each.units)
+    return dealt
 
 
 def _is_bech32(text: str) -> bool:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from holdfast.trace.model import Transfer
-from holdfast.trace.sources.lookalikes import poison
+from holdfast.trace.sources.lookalikes import Acquaintance
 from holdfast.trace.sources.port import Batch, LeftOut, Noticed, Source, Wanted
 from holdfast.trace.store import Fresh, Store
 from holdfast.trace.store_parts import Pulled
+
+_acquainted: WeakKeyDictionary[Store, Acquaintance] = WeakKeyDictionary()
+"""Of stores that are open: all addresses of a store are looked through once, not once a pull."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +61,11 @@ def _without_poison(batch: Batch, store: Store) -> tuple[list[Transfer], Mapping
     """What is left of a batch. Outputs of the Bitcoin family are all kept: what comes in must go out."""
 
     def known(network: str, addresses: Collection[str]) -> Iterable[Transfer]:
-        if len(store) == 0:
-            return ()
         return (*store.leaving(network, addresses), *store.arriving(network, addresses))
 
+    if store not in _acquainted:
+        _acquainted[store] = Acquaintance(store.addresses())
     accounts = [each for each in batch.transfers if not each.outpoint]
-    found = {id(accounts[number]) for number in poison(accounts, known)}
-    kept = [each for each in batch.transfers if id(each) not in found]
+    found = {id(accounts[number]) for number in _acquainted[store].poison(accounts, known)}
+    kept = [each for each in batch.transfers if id(each) not in found] if found else list(batch.transfers)
     return kept, {LeftOut.POISON: len(found)} if found else {}
