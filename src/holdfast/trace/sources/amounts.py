@@ -54,6 +54,8 @@ def read_amount(text: str, decimals: int) -> tuple[int, bool]:
 def read_units(text: str) -> int:
     """A whole number of smallest units, in digits or hexadecimal. Raises `AmountUnreadable`."""
     plain = text.strip()
+    if plain.isascii() and plain.isdigit() and len(plain) <= _DIGITS_MAX:
+        return int(plain)
     if _HEX.fullmatch(plain):
         return int(plain, 16)
     units, is_rounded = read_amount(plain, 0)

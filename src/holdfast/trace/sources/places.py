@@ -70,6 +70,7 @@ class Coin:
     decimals: int
 
 
+@lru_cache(maxsize=1024)
 def network_named(text: str) -> str:
     """CAIP-2 of a network by id, name, ticker or EIP-155 number; empty: unknown."""
     plain = text.strip()
@@ -83,6 +84,7 @@ def network_named(text: str) -> str:
     return _NAMES.get("".join(char for char in plain.lower() if char.isalnum()), "")
 
 
+@lru_cache(maxsize=1 << 20)
 def network_of_form(address: str) -> str:
     """The network that an address's form points to, where no one says it; Ethereum for EVM. Empty: none."""
     if _EVM_ADDRESS.fullmatch(address):
