@@ -7,11 +7,15 @@ labels, the ends and the edges are kept from it.
 from __future__ import annotations
 
 import asyncio
+import resource
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import TypeAlias
+
+import msgspec
 
 from holdfast.core.networks import EVM_PREFIX
 from holdfast.faces.bench.trace_heist import Heist, read_heist
@@ -32,6 +36,7 @@ from holdfast.trace.store import Store
 SEED = 2023
 GOAL_PERCENT, GOAL_TIMES = 95, 3
 _FEEDS_READ_AT = 1_760_000_000
+_KIBIBYTE = 1024
 _Edge: TypeAlias = tuple[str, str, str, str, str, int]
 
 
@@ -39,18 +44,19 @@ _Edge: TypeAlias = tuple[str, str, str, str, str, int]
 class Replay:
     """What a run was asked for."""
 
-    heist: Path
+    heist: str
+    """File or folder."""
     noise_rows: int
-    feeds: tuple[Path, ...] = ()
+    feeds: tuple[str, ...] = ()
     """Public label feeds, files or folders of them."""
     seed: int = SEED
 
 
-def feeds_in(data: Path) -> tuple[Path, ...]:
+def feeds_in(data: Path) -> tuple[str, ...]:
     """TagPacks and sanctions lists in a folder of public data."""
     packs = sorted((data / "graphsense-tagpacks").glob("*.yaml"))
     lists = [data / name for name in ("ofac-2024-09",) if (data / name).is_dir()]
-    return (*packs, *lists)
+    return tuple(str(path) for path in (*packs, *lists))
 
 
 def book_of(feeds: Iterable[Path], directory: Path) -> tuple[Book, int]:
@@ -66,9 +72,9 @@ def book_of(feeds: Iterable[Path], directory: Path) -> tuple[Book, int]:
 
 def replay(asked: Replay, directory: Path) -> dict[str, object]:
     """The figures of one run. Raises what reading the heist raises."""
-    heist = asyncio.run(read_heist(asked.heist))
+    heist = asyncio.run(read_heist(Path(asked.heist)))
     began = perf_counter()
-    book, _ = book_of(asked.feeds, directory / "labels")
+    book, _ = book_of(map(Path, asked.feeds), directory / "labels")
     labels_seconds = perf_counter() - began
     rows = directory / "transfers.csv"
     network = heist.transfers[0].network
@@ -155,3 +161,14 @@ def _units(edges: Iterable[_Edge]) -> int:
 
 def _percent(part: int, whole: int) -> float:
     return round(100 * part / whole, 2) if whole else 0.0
+
+
+def main(asked: bytes, directory: Path) -> None:
+    """One run in a process of its own, so that its memory is its own; prints JSON."""
+    figures = replay(msgspec.json.decode(asked, type=Replay), directory)
+    figures["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTE
+    sys.stdout.write(msgspec.json.encode(figures).decode() + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1].encode(), Path(sys.argv[2]))
