@@ -151,7 +151,7 @@ class _Weighing:
         """Another feed's word that it is a service, or a crowd on both sides."""
         for source, other in self._said[key_of(label.network, label.address)[1]]:
             is_heard = source.family != feed.family and (source.is_vouched or not feed.is_vouched)
-            if other.kind in _KNOWN_THINGS and is_heard and not _outranks(label, other):
+            if other.kind in _KNOWN_THINGS and is_heard and not (feed.is_vouched and _outranks(label, other)):
                 return RefusedFor.SERVICE, f"{other.source} knows it as {other.name} ({other.kind})"
         if degree is not None and degree.sources >= CROWD and degree.targets >= CROWD:
             return RefusedFor.SERVICE, (
