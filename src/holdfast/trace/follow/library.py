@@ -58,27 +58,31 @@ class Library:
         """How busy an address is."""
         if account not in self._degrees:
             self._ahead.add(account)
-            wanted = defaultdict(list)
-            for network, address in self._ahead:
-                if (network, address) not in self._degrees:
-                    wanted[network].append(address)
-            for network, addresses in wanted.items():
-                found = self._transfers.degrees(network, addresses)
-                for address in addresses:
-                    self._degrees[network, address] = found.get(address, Degree())
-                if isinstance(self._names, Learner):
-                    self._names.learn(network, addresses)
+            self._look()
         return self._degrees[account]
 
     def rows(self, account: Account) -> list[Transfer]:
         """All that left and came to an address, in the order of time."""
         if account not in self._rows:
-            self.degree(account)
-            likely = (each for each in self._ahead if each not in self._rows and each != account)
-            quiet = [each for each in likely if self._degrees[each].sources < self._strangers]
-            self._read({account, *sorted(quiet)[: BATCH - 1]})
-            self._ahead.clear()
+            self._ahead.add(account)
+            self._look()
+            quiet = sorted(each for each in self._ahead if self._degrees[each].sources < self._strangers)
+            self._read({account, *quiet[: BATCH - 1]})
+            self._ahead = {each for each in quiet[BATCH - 1 :] if each not in self._rows}
         return self._rows[account]
+
+    def _look(self) -> None:
+        """Ask how busy all these are that will probably be asked for."""
+        wanted = defaultdict(list)
+        for network, address in sorted(self._ahead):
+            if (network, address) not in self._degrees:
+                wanted[network].append(address)
+        for network, addresses in wanted.items():
+            found = self._transfers.degrees(network, addresses)
+            for address in addresses:
+                self._degrees[network, address] = found.get(address, Degree())
+            if isinstance(self._names, Learner):
+                self._names.learn(network, addresses)
 
     def whole(self, transaction: TransactionId) -> list[Transfer]:
         """Everything that a transaction moved, in order; the fee last."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from holdfast.trace.follow.drafts import Arrival, Draft, ident, step_id
-from holdfast.trace.follow.library import Account
+from holdfast.trace.follow.library import BUSY, Account
 from holdfast.trace.follow.messages import Message, message_of
 from holdfast.trace.follow.options import Decision
 from holdfast.trace.follow.state import Moment, Resting, Run, moment
@@ -149,6 +149,10 @@ def _paid_by(run: Run, houses: Sequence[Account], first: int, last: int) -> list
     own = set(houses)
     found: dict[Transfer, None] = {}
     for house in houses:
+        degree = run.library.degree(house)
+        if degree.arriving + degree.leaving > BUSY:
+            run.notes.stop(f"{short(house[1])} has more transfers than are read of one address: no candidates from it.")
+            continue
         for row in run.library.rows(house):
             if row.source != house[1] or not first <= row.time <= last or row.movement is Movement.FEE:
                 continue

@@ -182,7 +182,8 @@ class Run:
                 limit = self.limit(row.asset)
                 if limit is not None and row.units >= limit:
                     targets.add((account[0], row.target))
-        self.library.expect(targets - self.ledgers.keys() - {(account[0], FEES)}, transactions)
+        fresh = [each for each in targets if each not in self.ledgers and each[1] != FEES]
+        self.library.expect(fresh, transactions)
 
     def known(self, transaction: TransactionId) -> list[Transfer]:
         """Its transfers that active addresses send or get, in order; the fee last."""
