@@ -44,7 +44,7 @@ def test_every_command_on_a_page_can_be_typed(page: str, words: list[str]) -> No
         return
     command = typer.main.get_command(app)
     context = command.make_context("holdfast", list(rest), resilient_parsing=True)
-    while rest and hasattr(command, "get_command"):
+    while rest and not rest[0].startswith("-") and hasattr(command, "get_command"):
         below = command.get_command(context, rest[0])
         assert below is not None, f"{page}: holdfast {' '.join(words[1:])}"
         command, rest = below, rest[1:]
