@@ -1,6 +1,7 @@
 """Label feeds as they really are, and as they should not be."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -9,7 +10,7 @@ from fixtures_real_data import RealData
 from holdfast.trace.labels import ofac
 from holdfast.trace.labels.addresses import ANY_EVM, BITCOIN, BITCOIN_CASH, TRON, place_of
 from holdfast.trace.labels.book import Book
-from holdfast.trace.labels.claims import RefusedFor
+from holdfast.trace.labels.claims import Feed, RefusedFor
 from holdfast.trace.labels.feeds import Reading, followed, read_bytes, read_file
 from holdfast.trace.labels.tagpacks import FeedMalformed, actors_of, loaded
 from holdfast.trace.model import LabelKind
@@ -19,8 +20,8 @@ NOVEMBER_2025 = 1_763_510_400
 ROUTER = "0x7a250d5630B4cF539739dF2C5dAcb4c659F2488D"
 
 
-def reading(**how: object) -> Reading:
-    return Reading(**{"family": "a list", "at": NOVEMBER_2025, **how})  # type: ignore[arg-type]  keywords of one shape
+def reading(**how: Any) -> Reading:
+    return Reading(**{"family": "a list", "at": NOVEMBER_2025, **how})
 
 
 def test_a_tag_inherits_from_its_packs_header_what_it_does_not_say_itself() -> None:
@@ -126,13 +127,13 @@ def test_yaml_that_is_no_pack_or_wants_to_be_a_program_is_refused(text: bytes) -
 
 
 def test_what_the_next_reading_says_no_longer_ends_and_what_comes_back_begins_anew() -> None:
-    def of(at: int, *addresses: str) -> object:
+    def of(at: int, *addresses: str) -> Feed:
         rows = "\n".join(addresses).encode()
         return read_bytes(rows, ".txt", reading(at=at, network="ETH", kind=LabelKind.SANCTIONED, name="X"))
 
     first = of(1000, ROUTER)
-    gone = followed(first, of(2000, "0x098B716B8Aaf21512996dC57EB0615e2383E2f96"))  # type: ignore[arg-type]
-    back = followed(gone, of(3000, ROUTER))  # type: ignore[arg-type]
+    gone = followed(first, of(2000, "0x098B716B8Aaf21512996dC57EB0615e2383E2f96"))
+    back = followed(gone, of(3000, ROUTER))
     book = Book(back.labels)
     assert [bool(book.labels("eip155:1", ROUTER, at)) for at in (1500, 2500)] == [True, False] or True
     assert [bool(book.labels("eip155:1", ROUTER, at)) for at in (1500, 3500)] == [True, True]
