@@ -35,6 +35,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Such steps carry nothing of the theft by any policy but poison, and say so."""
     stop_at_services: bool = True
     """False: labelled services and busy addresses are followed like everybody (poison then reaches everybody)."""
+    service_confidence: int = 50
+    """A label that is less sure than this (percent) ends nothing: it is less likely than not."""
     service_strangers: int = 100
     """An address without a label is plainly a service where this many others, none of them paid by the theft, paid it
     sums above the limit: private people are not paid by a hundred strangers."""

@@ -49,7 +49,7 @@ class Stops:
             return None
         self._library.degree(account)  # asks for many at once: names may be found out from transfers
         label = self._names.service(network, address, time)
-        if label is not None:
+        if label is not None and label.confidence >= self._options.service_confidence:
             return Stop(label, f"{label.name} ({label.kind}), says {label.source}")
         return None if account in self._own else self._busy(account, run)
 

@@ -78,9 +78,15 @@ class _Case:
     """Unlabelled collectors that were looked at."""
 
 
-def recognise(transfers: Transfers, names: Names, network: str, addresses: Collection[str]) -> dict[str, Found]:
-    """Which of these addresses behave as deposit addresses of a service, and whose. Labelled services are left out."""
-    case = _Case(transfers, names, network)
+def recognise(
+    transfers: Transfers, names: Names, network: str, addresses: Collection[str], *,
+    hubs: dict[str, _Owner | None] | None = None,
+) -> dict[str, Found]:  # fmt: skip
+    """Which of these addresses behave as deposit addresses of a service, and whose. Labelled services are left out.
+
+    `hubs`: collectors of this network that were looked at before, for the next call.
+    """
+    case = _Case(transfers, names, network, {} if hubs is None else hubs)
     degrees = transfers.degrees(network, addresses)
     looked_at = sorted(
         address
@@ -252,12 +258,13 @@ class NamesWithBehaviour:
     def __init__(self, names: Names, transfers: Transfers) -> None:
         self._names, self._transfers = names, transfers
         self._looked_at: dict[tuple[str, str], Found | None] = {}
+        self._hubs: dict[str, dict[str, _Owner | None]] = defaultdict(dict)
 
     def learn(self, network: str, addresses: Collection[str]) -> dict[str, Found]:
         """Looks at all of these at once; what was recognised of them."""
         fresh = [address for address in addresses if (network, address) not in self._looked_at]
         if fresh and not network.startswith("bip122:"):
-            found = recognise(self._transfers, self._names, network, fresh)
+            found = recognise(self._transfers, self._names, network, fresh, hubs=self._hubs[network])
             self._looked_at |= {(network, address): found.get(address) for address in fresh}
         known = ((address, self._looked_at.get((network, address))) for address in addresses)
         return {address: found for address, found in known if found is not None}
