@@ -65,9 +65,9 @@ async def test_a_fault_of_each_kind_costs_nothing_and_is_told(drill: Play, name:
 @pytest.mark.long
 async def test_a_fault_that_is_not_mended_fails_the_drill(drill: Play) -> None:
     async def never(_: object) -> None:
-        """The database stays away."""
+        """The API stays away."""
 
-    verdict = await drill(QUICK, fault=replace(fault("kill:database"), mends=never))
+    verdict = await drill(QUICK, fault=replace(fault("kill:api"), mends=never))
     assert "an invoice that was made after the fault was mended is accepted" in verdict.failures
 
 
