@@ -300,7 +300,7 @@ class Store:
 
     def _built(self) -> Index:
         parts = self._parts.state.parts
-        return build(self._directory, self._parts.read(parts), [part.name for part in parts])
+        return build(self._directory, lambda name: self._parts.read(parts, [name])[name], [part.name for part in parts])
 
     @property
     def _directory(self) -> Path:

@@ -8,7 +8,7 @@ Names are numbers by their place in one sorted list.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import msgspec
@@ -26,7 +26,6 @@ _FORMAT = 1
 _MOVEMENTS = tuple(Movement)
 _IN, _OUT = _MOVEMENTS.index(Movement.INPUT), _MOVEMENTS.index(Movement.OUTPUT)
 _SHORT = ("network", "asset", "movement", "evidence", "memo")
-_WANTED = ("source", "target", "outpoint", "transaction", *_SHORT, "height", "order", "time", "units")
 
 
 class Covered(msgspec.Struct, frozen=True):
@@ -138,34 +137,30 @@ class Index:
         return source.astype(np.int32), target.astype(np.int32)
 
 
-def build(directory: Path, table: pa.Table, parts: Sequence[str]) -> Index:
-    """An index of these rows, in place of any older one."""
+def build(directory: Path, column: Callable[[str], pa.ChunkedArray], parts: Sequence[str]) -> Index:
+    """An index of stored rows, in place of any older one. `column` reads one column of all of them: they are read one
+    after the other, so that never more than a few are in memory."""
     fresh = directory.with_name(directory.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    order = np.lexsort([table[name].to_numpy() for name in ("order", "height", "time")])
-    for name in ("height", "order", "time"):
-        _save(fresh, name, table[name].to_numpy()[order])
-    for name, column in zip(("low", "high"), units_words(table["units"]), strict=True):
-        _save(fresh, name, column[order])
+    numbers = {name: column(name).to_numpy() for name in ("order", "height", "time")}
+    order = np.lexsort(list(numbers.values()))
+    for name, each in (*numbers.items(), *zip(("low", "high"), units_words(column("units")), strict=True)):
+        _save(fresh, name, each[order])
+    del numbers
     for name in _SHORT:
-        [numbers], texts = _numbered([table[name]])
-        _save(fresh, name, numbers[order])
+        [coded], texts = _numbered([column(name)])
+        _save(fresh, name, coded[order])
         pq.write_table(pa.table({"name": texts}), fresh / f"{name}.parquet")
-    wide = ("source", "target", "outpoint")
-    of_names, names = _numbered([table[name] for name in wide])
-    [of_transactions], transactions = _numbered([table["transaction"]])
-    for name, texts in (("names", names), ("transactions", transactions)):
-        with pa.ipc.new_file(fresh / f"{name}.arrow", pa.schema([("name", texts.type)])) as writer:
+    for book, fields in (("names", ("source", "target", "outpoint")), ("transactions", ("transaction",))):
+        coded_fields, texts = _numbered([column(name) for name in fields])
+        with pa.ipc.new_file(fresh / f"{book}.arrow", pa.schema([("name", texts.type)])) as writer:
             writer.write_table(pa.table({"name": texts}))
-    looked_up = (("source", of_names[0], names), ("target", of_names[1], names))
-    for name, numbers, texts in (*looked_up, ("transaction", of_transactions, transactions)):
-        column = numbers[order]
-        _save(fresh, name, column)
-        _save(fresh, f"{name}_rows", np.argsort(column, kind="stable").astype(np.int32))
-        _save(fresh, f"{name}_starts", np.concatenate([[0], np.cumsum(np.bincount(column, minlength=len(texts)))]))
-    _save(fresh, "outpoint", of_names[2][order])
-    covered = Covered(_FORMAT, tuple(parts), table.num_rows)
+        for name, coded in zip(fields, coded_fields, strict=True):
+            _save(fresh, name, coded[order])
+            if name != "outpoint":
+                _save_look_up(fresh, name, coded[order], len(texts))
+    covered = Covered(_FORMAT, tuple(parts), len(order))
     (fresh / "covered.json").write_bytes(msgspec.json.encode(covered))
     shutil.rmtree(directory, ignore_errors=True)
     fresh.rename(directory)
@@ -185,14 +180,22 @@ def opened(directory: Path, parts: Collection[str]) -> Index | None:
 
 def _numbered(columns: Sequence[pa.ChunkedArray]) -> tuple[list[NDArray[np.int32]], pa.Array]:
     """Texts of several columns as places in one sorted list of all that occur."""
-    coded = [column.cast(pa.large_string()).combine_chunks().dictionary_encode() for column in columns]
-    every = pc.unique(pa.concat_arrays([each.dictionary for each in coded]))
-    texts = every.take(pc.array_sort_indices(every))
-    numbers = []
-    for each in coded:
-        places = pc.index_in(each.dictionary, value_set=texts).to_numpy(zero_copy_only=False).astype(np.int32)
-        numbers.append(places[each.indices.to_numpy(zero_copy_only=False)])
-    return numbers, texts
+    chunks = [chunk for column in columns for chunk in column.chunks]
+    coded = pa.chunked_array(chunks, pa.string()).cast(pa.large_string()).dictionary_encode().unify_dictionaries()
+    if not coded.num_chunks:
+        return [np.empty(0, dtype=np.int32) for _ in columns], pa.array([], pa.large_string())
+    texts = coded.chunk(0).dictionary
+    order = pc.array_sort_indices(texts)
+    place = np.empty(len(texts), dtype=np.int32)
+    place[order.to_numpy()] = np.arange(len(texts), dtype=np.int32)
+    whole = place[np.concatenate([chunk.indices.to_numpy() for chunk in coded.chunks])]
+    return np.split(whole, np.cumsum([len(column) for column in columns])[:-1]), texts.take(order)
+
+
+def _save_look_up(directory: Path, name: str, column: NDArray[np.int32], names: int) -> None:
+    """The rows of each name, one name's after another's."""
+    _save(directory, f"{name}_rows", np.argsort(column, kind="stable").astype(np.int32))
+    _save(directory, f"{name}_starts", np.concatenate([[0], np.cumsum(np.bincount(column, minlength=names))]))
 
 
 def _save(directory: Path, name: str, column: NDArray[np.int64]) -> None:
