@@ -72,6 +72,9 @@ class ListedTransfers:
             self._arriving[each.network, each.target].append(each)
             self._of[each.network, each.transaction].append(each)
 
+    def __len__(self) -> int:
+        return sum(len(each) for each in self._of.values())
+
     def leaving(self, network: str, addresses: Collection[str]) -> Sequence[Transfer]:
         """As `Transfers.leaving`."""
         return _gathered(self._leaving, network, addresses)

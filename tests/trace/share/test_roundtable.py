@@ -248,6 +248,15 @@ def hand_over(giver: RoundFolder, taker: RoundFolder) -> None:
         taker.go_on(NOON)
 
 
+def kind_of(name: str) -> LabelKind:
+    """As the paper writes its labels: `Binance_Deposit_0x12ab`, `THORChain_vault_…`."""
+    if "Deposit" in name:
+        return LabelKind.DEPOSIT
+    return next(
+        (k for n, k in (("SWFT", LabelKind.SWAPPER), ("THOR", LabelKind.BRIDGE)) if n in name), LabelKind.EXCHANGE
+    )
+
+
 def atomic(real_data: RealData) -> Incident:
     """The verified theft as a trace: its own labels are the services."""
     with (real_data.atomic / "Atomic.csv").open() as file:
@@ -261,24 +270,28 @@ def atomic(real_data: RealData) -> Incident:
         ends_ = parse_address(row["From"]), parse_address(row["To"])
         moved.append(Transfer(ETHEREUM, int(row["Block"]), number, time, row["Tx_hash"], *ends_, ETH, cents))
     moved.sort(key=lambda each: (each.time, each.order))
+    named = {parse_address(row["To"]): row["To_label"] for row in rows}
     labels = [
-        Label(ETHEREUM, address, "a service", LabelKind.EXCHANGE, "verified by the paper's authors", 90, 0)
+        Label(ETHEREUM, address, named[address].split("_")[0], kind_of(named[address]), "the paper's authors", 90, 0)
         for address in sorted(ends)
     ]
     thefts = [each for each in moved if each.target in sources]
+    roots = tuple((ETHEREUM, address) for address in sorted(sources))
     steps = [
         Step(f"E{n:04d}", each, 1, Reason.THEFT if each.target in sources else Reason.DIRECT, 95, {})
         for n, each in enumerate(moved, 1)
     ]
-    return Incident("atomic", Trace(thefts, steps), ListedTransfers(moved), Book(labels))
+    return Incident("atomic", Trace(thefts, steps), ListedTransfers(moved), Book(labels), roots)
 
 
 def test_atomic_and_a_stranger_of_the_same_exchanges_share_nothing(real_data: RealData) -> None:
     incident = atomic(real_data)
     made = private_set(incident)
-    assert len(made.elements) > 100
-    used = sorted({each.target for each in (step.transfer for step in incident.trace.steps)
-                   if incident.names.service(ETHEREUM, each.target, NOON)})  # fmt: skip
+    assert len(made.elements) > 200
+    paid_by_thief = {step.transfer.target for step in incident.trace.steps}
+    services = {each: incident.names.service(ETHEREUM, each, NOON) for each in paid_by_thief}
+    used = sorted(each for each, label in services.items() if label and label.kind is not LabelKind.DEPOSIT)
+    assert len(used) > 20
     stranger = Story("stranger").theft("someone", "stranger 1", 10**18)
     told = stranger.trace()
     paid = [

@@ -90,7 +90,7 @@ def compare(one: Incident, other: Incident, asked: Asked | None = None) -> Compa
         removed=(*both, *common),
         naive=naive,
         overlap=rest,
-        untested=(*unknown, *_unseen(links, around, own)),
+        untested=(*unknown, *_doubtful(both), *_unseen(links, around, own)),
     )
 
 
@@ -112,6 +112,15 @@ def _touched(incident: Incident) -> set[Node]:
     return {
         (each.network, address) for each in edges(incident) for address in (each.source, each.target)
     } | set(incident.addresses)  # fmt: skip
+
+
+def _doubtful(both: Sequence[Removed]) -> list[str]:
+    """Fronts that are shared: a thief's own purse that only feeds a bridge looks the same."""
+    return [
+        f"{each.address}: a service's front, or a purse that both used; read its whole history, and vouch for it or not"
+        for each in both
+        if each.removal is Removal.FRONT
+    ]
 
 
 def _unseen(links: Sequence[Link], around: Surroundings, own: frozenset[Node]) -> list[str]:

@@ -1,13 +1,13 @@
 """How many addresses two strangers would share by chance: shuffles that keep every degree. Pure, by a seed.
 
 The configuration model (Newman, Strogatz and Watts 2001): every address that either theft paid keeps as many payments
-as it received in the whole store, each theft keeps as many as it made, and who paid whom is drawn anew. An address
-that receives much is shared by chance; one that receives two payments in its life is not.
+as it received in the whole store, each theft keeps as many as it made, and who paid whom is drawn anew among all that
+is stored. An address that receives much is shared by chance; one that receives two payments in its life is not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Sized
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from holdfast.trace.link.words import Overlap
 SHUFFLES = 200
 _RECEIVED_MOST = 10**6
 """More payments to one address say nothing more: it is shared by nearly every draw already."""
+_ELSEWHERE_MOST = 5 * 10**8
+"""What the draw can hold together with the rest."""
 
 
 def overlap(incidents: Sequence[Incident], out: Collection[Node], seed: int, shuffles: int = SHUFFLES) -> Overlap:
@@ -31,13 +33,16 @@ def overlap(incidents: Sequence[Incident], out: Collection[Node], seed: int, shu
         [min(max(received[node], one.get(node, 0) + other.get(node, 0)), _RECEIVED_MOST) for node in targets],
         dtype=np.int64,
     )
+    stored = max((len(each.transfers) for each in incidents if isinstance(each.transfers, Sized)), default=0)
+    elsewhere = min(max(0, stored - int(stubs.sum())), _ELSEWHERE_MOST)
+    stubs = np.append(stubs, elsewhere)
     mine, its = sum(one.values()), sum(other.values())
     random = np.random.default_rng(seed)
     total, as_many = 0, 0
     for _ in range(shuffles):
         first = random.multivariate_hypergeometric(stubs, mine, method="marginals")
         second = random.multivariate_hypergeometric(stubs - first, its, method="marginals")
-        drawn = int(np.count_nonzero((first > 0) & (second > 0)))
+        drawn = int(np.count_nonzero((first[:-1] > 0) & (second[:-1] > 0)))
         total += drawn
         as_many += drawn >= shared
     return Overlap(shared, total * 1_000 // shuffles, as_many, shuffles, seed)
