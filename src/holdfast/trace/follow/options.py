@@ -28,8 +28,9 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     least_parts_per_million: int = 1
     """For assets without a limit of their own: of what was stolen, or came out of a swap or bridge, of that asset. A
     millionth of a theft of ten million is what it costs to send a token: nobody launders less on purpose."""
-    by: tuple[Policy, ...] = (Policy.HAIRCUT, Policy.FIFO)
-    """A transfer is followed where it carries the limit by one of these. The other policies are told along the way."""
+    by: tuple[Policy, ...] = (Policy.HAIRCUT, Policy.FIFO, Policy.MOST)
+    """A transfer is followed where it carries the limit by one of these: expected, by law, or at the most possible.
+    They keep amounts, so there are never more ways to follow than money. The others are told along the way."""
     past_unshown: bool = True
     """Follow also what a mostly stolen address sends beyond what is known to have come: no source shows everything.
     Such steps carry nothing of the theft by any policy but poison, and say so."""

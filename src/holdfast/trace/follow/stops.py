@@ -39,6 +39,7 @@ class Stops:
     def __init__(self, library: Library, names: Names, options: Options, own: Collection[Account]) -> None:
         """`own`: where stolen money came to first; many victims pay it."""
         self._library, self._names, self._options, self._own = library, names, options, own
+        self._found: dict[Account, Stop] = {}
 
     def at(self, account: Account, time: int, run: Judge) -> Stop | None:
         """None: it is followed on."""
@@ -51,7 +52,14 @@ class Stops:
         label = self._names.service(network, address, time)
         if label is not None and label.confidence >= self._options.service_confidence:
             return Stop(label, f"{label.name} ({label.kind}), says {label.source}")
-        return None if account in self._own else self._busy(account, run)
+        if account in self._own:
+            return None
+        if account not in self._found:
+            busy = self._busy(account, run)
+            if busy is None:
+                return None
+            self._found[account] = busy
+        return self._found[account]
 
     def _busy(self, account: Account, run: Judge) -> Stop | None:
         degree = self._library.degree(account)
