@@ -1,9 +1,7 @@
 """Two victims at one table: what each learns, what neither can, and what leaves the house."""
 
-import csv
 import json
 from base64 import b64decode
-from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
@@ -12,12 +10,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings, strategies as st
 
+from fixtures_atomic import atomic
 from fixtures_link import ETH, ETHEREUM, NOON, USDT, Story, account
 from fixtures_real_data import RealData
-from holdfast.core.evm import parse_address
-from holdfast.trace.labels.book import Book
 from holdfast.trace.link.incident import Incident, Node
-from holdfast.trace.model import Label, LabelKind, Reason, Step, Trace, Transfer
+from holdfast.trace.model import LabelKind, Reason, Step, Transfer
 from holdfast.trace.reading import ListedTransfers
 from holdfast.trace.share import roundtable as table
 from holdfast.trace.share.private_set import private_set
@@ -246,42 +243,6 @@ def hand_over(giver: RoundFolder, taker: RoundFolder) -> None:
     if (so_far.said(Kind.COUNT) or so_far.heard(Kind.COUNT)) and so_far.said(Kind.AGREED) is None:
         taker.say(table.agreed(taker.party, so_far, NOON), NOON)
         taker.go_on(NOON)
-
-
-def kind_of(name: str) -> LabelKind:
-    """As the paper writes its labels: `Binance_Deposit_0x12ab`, `THORChain_vault_…`."""
-    if "Deposit" in name:
-        return LabelKind.DEPOSIT
-    return next(
-        (k for n, k in (("SWFT", LabelKind.SWAPPER), ("THOR", LabelKind.BRIDGE)) if n in name), LabelKind.EXCHANGE
-    )
-
-
-def atomic(real_data: RealData) -> Incident:
-    """The verified theft as a trace: its own labels are the services."""
-    with (real_data.atomic / "Atomic.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    sources = {parse_address(line) for line in (real_data.atomic / "source addresses.csv").read_text().split()}
-    ends = {parse_address(line) for line in (real_data.atomic / "terminal addresses.csv").read_text().split()}
-    moved = []
-    for number, row in enumerate(rows):
-        time = int(datetime.strptime(row["Timestamp"], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC).timestamp())
-        cents = int(row["Value_in_USD"].split(".")[0]) + 1
-        ends_ = parse_address(row["From"]), parse_address(row["To"])
-        moved.append(Transfer(ETHEREUM, int(row["Block"]), number, time, row["Tx_hash"], *ends_, ETH, cents))
-    moved.sort(key=lambda each: (each.time, each.order))
-    named = {parse_address(row["To"]): row["To_label"] for row in rows}
-    labels = [
-        Label(ETHEREUM, address, named[address].split("_")[0], kind_of(named[address]), "the paper's authors", 90, 0)
-        for address in sorted(ends)
-    ]
-    thefts = [each for each in moved if each.target in sources]
-    roots = tuple((ETHEREUM, address) for address in sorted(sources))
-    steps = [
-        Step(f"E{n:04d}", each, 1, Reason.THEFT if each.target in sources else Reason.DIRECT, 95, {})
-        for n, each in enumerate(moved, 1)
-    ]
-    return Incident("atomic", Trace(thefts, steps), ListedTransfers(moved), Book(labels), roots)
 
 
 def test_atomic_and_a_stranger_of_the_same_exchanges_share_nothing(real_data: RealData) -> None:
