@@ -181,14 +181,12 @@ def opened(directory: Path, parts: Collection[str]) -> Index | None:
 def _numbered(columns: Sequence[pa.ChunkedArray]) -> tuple[list[NDArray[np.int32]], pa.Array]:
     """Texts of several columns as places in one sorted list of all that occur."""
     chunks = [chunk for column in columns for chunk in column.chunks]
-    coded = pa.chunked_array(chunks, pa.string()).cast(pa.large_string()).dictionary_encode().unify_dictionaries()
-    if not coded.num_chunks:
-        return [np.empty(0, dtype=np.int32) for _ in columns], pa.array([], pa.large_string())
-    texts = coded.chunk(0).dictionary
+    coded = pa.chunked_array(chunks, pa.string()).cast(pa.large_string()).combine_chunks().dictionary_encode()
+    texts = coded.dictionary
     order = pc.array_sort_indices(texts)
     place = np.empty(len(texts), dtype=np.int32)
     place[order.to_numpy()] = np.arange(len(texts), dtype=np.int32)
-    whole = place[np.concatenate([chunk.indices.to_numpy() for chunk in coded.chunks])]
+    whole = place[coded.indices.to_numpy()]
     return np.split(whole, np.cumsum([len(column) for column in columns])[:-1]), texts.take(order)
 
 
