@@ -1,7 +1,7 @@
-"""An economy on one EVM network that behaves as real ones do: customers, exchanges that sweep, feeders, noise.
+"""An economy on one EVM network that behaves as real ones do: customers, exchanges that forward, feeders, noise.
 
 Made from a seed, with known truth: which address is whose. Nothing in it is tuned to what is recognised; its habits are
-those that are described of exchanges: sweeps at once, in batches or at a threshold, two-step sweeps, gas sent ahead.
+those that are described of exchanges: forwards at once, in batches or at a threshold, in two steps, gas sent ahead.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ START = 1_685_600_000
 
 @dataclass(slots=True)
 class Exchange:
-    """One exchange: its wallets, how it sweeps, and its customers' deposit addresses."""
+    """One exchange: its wallets, how it forwards, and its customers' deposit addresses."""
 
     name: str
     hot: list[str]
     feeder: str
     patience: int
-    """Median seconds until it sweeps."""
+    """Median seconds until it forwards."""
     threshold: int
-    """Units of coin below which it does not sweep."""
+    """Units of coin below which it does not forward."""
     collector: str | None
-    """A first step of two-step sweeps."""
+    """A first step of two-step forwards."""
     deposits: list[str] = field(default_factory=list)
 
 
@@ -73,9 +73,9 @@ class Economy:
                 receipts.append((self.random.randrange(START, until), asset, units))
             for time, asset, units in sorted(receipts):
                 self.pay(time, self.random.choice(friends), deposit, units, asset)
-            self.sweep(exchange, deposit, receipts)
+            self.forward(exchange, deposit, receipts)
 
-    def sweep(self, exchange: Exchange, deposit: str, receipts: Sequence[tuple[int, str, int]]) -> None:
+    def forward(self, exchange: Exchange, deposit: str, receipts: Sequence[tuple[int, str, int]]) -> None:
         """What the exchange does with what arrived: waits, feeds gas for tokens, forwards all but gas."""
         waiting: dict[str, int] = {}
         ordered = sorted(receipts)
@@ -84,7 +84,7 @@ class Economy:
             due = time + int(self.random.expovariate(1 / exchange.patience)) + 12
             following = [later for later, same, _ in ordered[place + 1 :] if same == asset]
             if following and following[0] <= due:
-                continue  # the next receipt comes before the sweep: both are swept together
+                continue  # the next receipt comes before the forward: both are forwarded together
             if asset == COIN and waiting[asset] < exchange.threshold:
                 continue
             if asset != COIN:
@@ -96,7 +96,7 @@ class Economy:
                 self.pay(due + 60, exchange.collector, exchange.hot[0], waiting[asset], asset)
             waiting[asset] = 0
 
-    def withdrawals(self, exchange: Exchange, count: int, people: Sequence[str], until: int) -> None:
+    def pay_customers(self, exchange: Exchange, count: int, people: Sequence[str], until: int) -> None:
         for _ in range(count):
             time = self.random.randrange(START, until)
             source, target = self.random.choice(exchange.hot), self.random.choice(people)

@@ -30,7 +30,7 @@ class Made:
         self.alpha, self.beta = self.economy.exchange("Alpha"), self.economy.exchange("Beta")
         for exchange in (self.alpha, self.beta):
             self.economy.customers(exchange, 200, self.people, UNTIL)
-            self.economy.withdrawals(exchange, 900, self.people, UNTIL)
+            self.economy.pay_customers(exchange, 900, self.people, UNTIL)
         self.economy.noise(2000, self.people, UNTIL)
 
     def found(self, *labelled: Exchange) -> dict[str, Found]:
@@ -46,8 +46,8 @@ def made() -> Made:
 
 def test_deposits_of_an_exchange_whose_wallets_are_known_bear_its_name_and_nobody_elses_does(made: Made) -> None:
     found = made.found(made.alpha, made.beta)
-    swept = {row.source for row in made.economy.transfers()}
-    assert {each for each in found if found[each].label.name == "Alpha"} == set(made.alpha.deposits) & swept
+    forwarded = {row.source for row in made.economy.transfers()}
+    assert {each for each in found if found[each].label.name == "Alpha"} == set(made.alpha.deposits) & forwarded
     assert set(found) <= {*made.alpha.deposits, *made.beta.deposits}
 
 
@@ -62,10 +62,10 @@ def test_deposits_of_an_exchange_that_nobody_labelled_are_recognised_as_some_ser
 def test_a_label_says_why_in_figures(made: Made) -> None:
     found = next(iter(made.found(made.alpha).values()))
     assert found.label.kind is LabelKind.DEPOSIT
-    assert "sweeps forwarded all that had arrived" in found.label.source
+    assert "forwards passed on all that had arrived" in found.label.source
 
 
-def test_several_receipts_that_are_swept_together_and_gas_that_is_sent_ahead_fit_the_behaviour() -> None:
+def test_several_receipts_that_are_forwarded_together_and_gas_that_is_sent_ahead_fit_the_behaviour() -> None:
     economy = Economy(3)
     exchange = economy.exchange("Alpha")
     deposit, payer = economy.address(), economy.address()
@@ -149,7 +149,7 @@ def _replayed(folder: Path, seed: int) -> tuple[dict[str, str], set[str], dict[s
     exchanges = {name: economy.exchange(name) for name in sorted(set(truth.values()))}
     for exchange in exchanges.values():
         economy.customers(exchange, 100, people, UNTIL)
-        economy.withdrawals(exchange, 150, people, UNTIL)
+        economy.pay_customers(exchange, 150, people, UNTIL)
     economy.noise(5000, people, UNTIL)
     receipts: dict[str, list[tuple[int, str, int]]] = {}
     heist = set()
@@ -161,7 +161,7 @@ def _replayed(folder: Path, seed: int) -> tuple[dict[str, str], set[str], dict[s
         economy.pay(time, source, target, units)
         receipts.setdefault(target, []).append((time, COIN, units))
     for end, name in truth.items():
-        economy.sweep(exchanges[name], end, receipts[end])
+        economy.forward(exchanges[name], end, receipts[end])
     transfers = economy.transfers()
     everybody = {row.source for row in transfers} | {row.target for row in transfers}
     names = Book(economy.labels(list(exchanges.values())))

@@ -4,7 +4,7 @@ Public labels name an exchange's own wallets, of which there are few; a thief en
 customer has his own and which nobody lists. But what a deposit address does gives it away: what arrives is forwarded,
 whole and soon, to the exchange's wallet, and nothing ever goes anywhere else (Victor, "Address Clustering Heuristics
 for Ethereum", FC 2020: at most 0.01 ether less, at most 3,200 blocks later). Here that is told of any asset and of
-several receipts swept together; the coin that a feeder sends ahead so that a token can be swept is no receipt.
+several receipts forwarded together; the coin that a feeder sends ahead so that a token can be forwarded is no receipt.
 
 Nobody sends to an exchange's own wallet by hand: the exchange could not tell whose money that is. Of swappers and
 bridges that is not so, therefore their own wallets show nothing.
@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
-from holdfast.trace.labels.sweeps import Sweeps, counts, of_address
+from holdfast.trace.labels.forwards import Forwards, counts, of_address
 from holdfast.trace.model import Label, LabelKind, Transfer
 from holdfast.trace.reading import Names, Transfers
 
@@ -29,12 +29,12 @@ PAYEES_MOST = 100
 EXCLUSIVE = 90
 """Percent of its payments that go to the one owner: what is left allows a refund or two."""
 EMPTYING = 90
-"""Percent of its sweeps that leave nothing but gas."""
+"""Percent of its forwards that leave nothing but gas."""
 CUSTOMERS = 100
 """Reused forwarders that make an unlabelled address the collector of a service: a launderer's ring has fewer, and uses
 each address once."""
 WALLETS_MOST = 10
-"""Wallets that one service sweeps to, at most, where no label tells that they are one's."""
+"""Wallets that one service forwards to, at most, where no label tells that they are one's."""
 UNNAMED = 50
 """How sure it is that an unlabelled collector is a service's."""
 SAMPLE = 300
@@ -43,7 +43,7 @@ SAMPLE = 300
 _CUSTODIANS = frozenset({
     LabelKind.EXCHANGE, LabelKind.CUSTODY, LabelKind.PAYMENT, LabelKind.GAMBLING,
 })  # fmt: skip
-"""Services that give each customer an address of his own and sweep it."""
+"""Services that give each customer an address of his own and forward it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,9 @@ def recognise(
         if 0 < degrees[address].targets <= PAYEES_MOST and names.service(network, address, _always()) is None
     )
     found = {}
-    for address, sweeps in _sweeps(case, looked_at).items():
-        owner = _owner(case, sweeps)
-        recognised = None if owner is None else _found(network, address, sweeps, owner)
+    for address, forwards in _forwards(case, looked_at).items():
+        owner = _owner(case, forwards)
+        recognised = None if owner is None else _found(network, address, forwards, owner)
         if recognised is not None:
             found[address] = recognised
     return found
@@ -107,7 +107,7 @@ def _always() -> int:
     return 1 << 40
 
 
-def _sweeps(case: _Case, addresses: Sequence[str]) -> dict[str, Sweeps]:
+def _forwards(case: _Case, addresses: Sequence[str]) -> dict[str, Forwards]:
     arriving, leaving = (
         _by(case.transfers.arriving(case.network, addresses), is_target=True),
         _by(case.transfers.leaving(case.network, addresses), is_target=False),
@@ -123,40 +123,40 @@ def _by(rows: Iterable[Transfer], *, is_target: bool) -> Mapping[str, list[Trans
     return found
 
 
-def _owner(case: _Case, sweeps: Sweeps) -> _Owner | None:
+def _owner(case: _Case, forwards: Forwards) -> _Owner | None:
     """Whom nearly all of its payments go to: the wallets of one service, labelled or known by the crowd that pays them.
 
     Wallets of a service that nobody labelled count to the one that is labelled, if it is only one.
     """
     labelled: dict[str, list[tuple[str, Label]]] = defaultdict(list)
     unlabelled: dict[str, _Owner] = {}
-    for target in sweeps.targets:
+    for target in forwards.targets:
         label = case.names.service(case.network, target, _always())
         if label is not None and label.kind in _CUSTODIANS:
             labelled[owner_of(label.name).casefold()].append((target, label))
-        elif label is None and len(sweeps.targets) <= WALLETS_MOST and (hub := _hub(case, target)) is not None:
+        elif label is None and len(forwards.targets) <= WALLETS_MOST and (hub := _hub(case, target)) is not None:
             unlabelled[target] = hub
     for wallets in labelled.values():
         own = [wallet for wallet, _ in wallets] + (list(unlabelled) if len(labelled) == 1 else [])
-        if _share(sweeps, own) >= EXCLUSIVE:
+        if _share(forwards, own) >= EXCLUSIVE:
             surest = max((label for _, label in wallets), key=lambda each: each.confidence)
             return _Owner(owner_of(surest.name), surest.confidence, frozenset(own))
-    if labelled or not unlabelled or _share(sweeps, unlabelled) < EXCLUSIVE:
+    if labelled or not unlabelled or _share(forwards, unlabelled) < EXCLUSIVE:
         return None
     names = {hub.name: hub for hub in unlabelled.values() if hub.is_named}
     if len(names) > 1:
         return None
-    most = next(iter(names.values())) if names else unlabelled[_most(sweeps, unlabelled)]
+    most = next(iter(names.values())) if names else unlabelled[_most(forwards, unlabelled)]
     return replace(most, wallets=frozenset(unlabelled))
 
 
-def _share(sweeps: Sweeps, wallets: Iterable[str]) -> int:
+def _share(forwards: Forwards, wallets: Iterable[str]) -> int:
     """Percent of its payments that went to these."""
-    return sum(sweeps.targets[wallet] for wallet in wallets) * 100 // max(sweeps.payments, 1)
+    return sum(forwards.targets[wallet] for wallet in wallets) * 100 // max(forwards.payments, 1)
 
 
-def _most(sweeps: Sweeps, wallets: Iterable[str]) -> str:
-    return max(wallets, key=lambda each: (sweeps.targets.get(each, 0), each))
+def _most(forwards: Forwards, wallets: Iterable[str]) -> str:
+    return max(wallets, key=lambda each: (forwards.targets.get(each, 0), each))
 
 
 def _hub(case: _Case, collector: str) -> _Owner | None:
@@ -174,13 +174,13 @@ def _looked_at(case: _Case, collector: str) -> _Owner | None:
     degrees = case.transfers.degrees(case.network, payers)
     customers: set[str] = set()
     forwarders = 0
-    sweeping = _sweeps(case, [payer for payer in payers if degrees[payer].targets <= WALLETS_MOST])
-    crowded = case.transfers.degrees(case.network, {target for each in sweeping.values() for target in each.targets})
-    for sweeps in sweeping.values():
-        wallets = frozenset(target for target in sweeps.targets if crowded[target].sources >= CUSTOMERS)
-        if sweeps.is_reused and _share(sweeps, wallets) >= EXCLUSIVE and sweeps.emptied(wallets):
+    forwarding = _forwards(case, [payer for payer in payers if degrees[payer].targets <= WALLETS_MOST])
+    crowded = case.transfers.degrees(case.network, {target for each in forwarding.values() for target in each.targets})
+    for forwards in forwarding.values():
+        wallets = frozenset(target for target in forwards.targets if crowded[target].sources >= CUSTOMERS)
+        if forwards.is_reused and _share(forwards, wallets) >= EXCLUSIVE and forwards.emptied(wallets):
             forwarders += 1
-            customers |= sweeps.payers
+            customers |= forwards.payers
     if forwarders < CUSTOMERS or len(customers) < CUSTOMERS:
         return None
     unnamed = _Owner(f"unnamed service at {collector}", UNNAMED, frozenset({collector}), is_named=False)
@@ -188,10 +188,10 @@ def _looked_at(case: _Case, collector: str) -> _Owner | None:
 
 
 def _named_further(case: _Case, collector: str) -> _Owner | None:
-    """The owner of a collector that itself forwards all to one wallet: many exchanges sweep in two steps."""
-    sweeps = _sweeps(case, [collector])[collector]
-    most = _most(sweeps, sweeps.targets) if sweeps.targets else ""
-    if not most or _share(sweeps, [most]) < EXCLUSIVE:
+    """The owner of a collector that itself forwards all to one wallet: many exchanges forward in two steps."""
+    forwards = _forwards(case, [collector])[collector]
+    most = _most(forwards, forwards.targets) if forwards.targets else ""
+    if not most or _share(forwards, [most]) < EXCLUSIVE:
         return None
     label = case.names.service(case.network, most, _always())
     if label is not None and label.kind in _CUSTODIANS:
@@ -201,22 +201,22 @@ def _named_further(case: _Case, collector: str) -> _Owner | None:
     return None
 
 
-def _found(network: str, address: str, sweeps: Sweeps, owner: _Owner) -> Found | None:
-    made = [sweep for sweep in sweeps.made if sweep.target in owner.wallets]
-    if not made or not sweeps.emptied(owner.wallets) or sweeps.payers <= owner.wallets:
+def _found(network: str, address: str, forwards: Forwards, owner: _Owner) -> Found | None:
+    made = [forward for forward in forwards.made if forward.target in owner.wallets]
+    if not made or not forwards.emptied(owner.wallets) or forwards.payers <= owner.wallets:
         return None
-    prompt = sum(1 for sweep in made if sweep.seconds <= PROMPT_SECONDS)
-    behaviour = _behaviour(len(made), prompt, sweeps)
-    collector = _most(sweeps, owner.wallets)
-    whole = sum(sweep.is_emptying for sweep in made)
+    prompt = sum(1 for forward in made if forward.seconds <= PROMPT_SECONDS)
+    behaviour = _behaviour(len(made), prompt, forwards)
+    collector = _most(forwards, owner.wallets)
+    whole = sum(forward.is_emptying for forward in made)
     why = (
-        f"{whole} of {len(made)} sweeps forwarded all that had arrived to {collector} ({owner.name}), "
+        f"{whole} of {len(made)} forwards passed on all that had arrived to {collector} ({owner.name}), "
         f"{prompt} of them within {PROMPT_SECONDS // 3600} hours (median "
-        f"{int(median(sweep.seconds for sweep in made)) // 60} minutes); {len(sweeps.payers)} addresses paid it; "
-        f"{sweeps.payments - len(made)} of its {sweeps.payments} payments went elsewhere"
+        f"{int(median(forward.seconds for forward in made)) // 60} minutes); {len(forwards.payers)} addresses paid it; "
+        f"{forwards.payments - len(made)} of its {forwards.payments} payments went elsewhere"
     )
-    if sweeps.feeders:
-        why += f"; coin for gas came from {', '.join(sorted(sweeps.feeders)[:2])}"
+    if forwards.feeders:
+        why += f"; coin for gas came from {', '.join(sorted(forwards.feeders)[:2])}"
     label = Label(
         network=network,
         address=address,
@@ -224,15 +224,15 @@ def _found(network: str, address: str, sweeps: Sweeps, owner: _Owner) -> Found |
         kind=LabelKind.DEPOSIT,
         source=f"{SOURCE}: {why}",
         confidence=behaviour * (50 + owner.confidence // 2) // 100,
-        stated_at=max(sweep.time for sweep in made),
+        stated_at=max(forward.time for forward in made),
     )
     return Found(label, collector, why)
 
 
-def _behaviour(sweeps: int, prompt: int, seen: Sweeps) -> int:
-    """How sure the behaviour alone is, 0 to 95: one sweep may be chance, each further one is less so."""
-    sure = 65 + 5 * min(sweeps - 1, 3) + 5 * (len(seen.payers) > 1) + 5 * bool(seen.feeders)
-    return min(95, sure) - (15 if prompt * 2 < sweeps else 0)
+def _behaviour(forwards: int, prompt: int, seen: Forwards) -> int:
+    """How sure the behaviour alone is, 0 to 95: one forward may be chance, each further one is less so."""
+    sure = 65 + 5 * min(forwards - 1, 3) + 5 * (len(seen.payers) > 1) + 5 * bool(seen.feeders)
+    return min(95, sure) - (15 if prompt * 2 < forwards else 0)
 
 
 def owner_of(name: str) -> str:
