@@ -1,7 +1,9 @@
 """Which links are found, which are not made, and what each verdict rests on."""
 
 import json
+from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
@@ -10,6 +12,7 @@ from fixtures_real_data import RealData
 from holdfast.trace.labels.addresses import TRON, place_of
 from holdfast.trace.link.compare import Asked, TooFewCases, compare, compare_all, judge
 from holdfast.trace.link.incident import Feature, FeatureKind, Incident, held
+from holdfast.trace.link.told import LinksUnreadable, for_report, read_links
 from holdfast.trace.link.words import Evidence, Link, Removal, Verdict
 from holdfast.trace.model import LabelKind, Movement, Reason, Transfer
 from holdfast.trace.reading import ListedTransfers
@@ -328,3 +331,20 @@ def test_whatever_lay_only_behind_a_removed_address_is_not_held(rows: list[tuple
             reached.add((ETHEREUM, each.target))
     assert left.keys() == reached
     assert ETH.startswith(ETHEREUM)
+
+
+def test_the_report_is_told_of_each_other_incident(tmp_path: Path) -> None:
+    paid = red().beside("red 3", "blue 1", 3 * COIN, minutes=5)
+    found = compare_all([blue().incident(), paid.incident(), Story("green").theft("g", "g 1", 5).incident()])
+    path = tmp_path / "links.json"
+    assert read_links(path) is None
+    path.write_bytes(msgspec.json.encode(found))
+    again = read_links(path)
+    assert again == found
+    told = {each.incident: each for each in for_report(found, "red")}
+    assert {name: each.verdict for name, each in told.items()} == {"blue": "linked", "green": "nothing"}
+    assert told["blue"].classes == ("A",)
+    assert "signed by nobody" in told["blue"].facts
+    path.write_text("{")
+    with pytest.raises(LinksUnreadable):
+        read_links(path)
