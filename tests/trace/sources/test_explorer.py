@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from itertools import pairwise
@@ -14,6 +15,7 @@ from aiohttp import web
 from holdfast.core.errors import HoldfastError
 from holdfast.core.evm import parse_address
 from holdfast.core.networks import evm_network
+from holdfast.faces.cli.trace_case import Asked, run
 from holdfast.trace.evidence import Evidence
 from holdfast.trace.model import FEES, Movement, Transfer
 from holdfast.trace.sources import outward
@@ -289,3 +291,23 @@ async def test_what_is_reached_is_asked_for_next(
         [said] = await pull_outward(source, wanted, store, reached)
         assert "2 more were reached" in said or "1 more" in said
         await source.close()
+
+
+async def test_a_trace_asks_an_explorer_for_what_the_theft_reached(
+    explorer: Explorer, tmp_path: Path, key_file: Path
+) -> None:
+    """From the robbed address alone, over three hops, with a stranger's payments left unasked."""
+    hops = [parse_address("0x" + digit * 40) for digit in "1234"]
+    for number, (payer, payee) in enumerate(pairwise(hops)):
+        explorer.add(
+            "txlist", number, **{"from": payer.lower(), "to": payee.lower()}, value=str(10**18 - 10**6 * number)
+        )
+    explorer.add("txlist", 9, **{"from": OTHER.lower(), "to": "0x" + "9" * 40})
+    asked = Asked(
+        stolen_from=(hops[0],), sources=(f"explorer:{explorer.url}",), network="ethereum", key_file=key_file,
+        case=tmp_path / "case",
+    )  # fmt: skip
+    found = await asyncio.to_thread(run, asked, lambda *_: None)
+    [last] = [end for end in found.trace.ends if end.address == hops[3]]
+    assert last.lies["fifo"] > 10**17
+    assert {each["address"] for each in explorer.asked if "address" in each} == set(hops)

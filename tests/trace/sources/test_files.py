@@ -135,6 +135,22 @@ async def test_a_mapping_file_says_what_headings_do_not(tmp_path: Path) -> None:
     assert (found.units, found.time, found.height) == (12_500_000, 1_685_742_540, 0)
 
 
+async def test_a_mapping_file_admits_tokens_of_its_own(tmp_path: Path) -> None:
+    """Its symbol is that of a listed token: without the mapping it is refused as an imitation."""
+    contract = "0x" + "5" * 40
+    row = f"{ALICE},{BOB},2.5,USDT,{contract}"
+    path = written(tmp_path / "a.csv", "from,to,amount,symbol,contract", row)
+    refused = await stored(path, tmp_path / "one")
+    assert refused.left_out == {LeftOut.IMITATION: 1}
+    mapping = written(
+        tmp_path / "map.toml", "[[token]]", 'network = "eip155:1"', f'contract = "{contract}"', 'symbol = "USDT"',
+        "decimals = 3",
+    )  # fmt: skip
+    store = await stored(path, tmp_path / "two", read_mapping(mapping))
+    assert sums(store) == {f"eip155:1/erc20:{contract}": 2_500}
+    assert store.assets[f"eip155:1/erc20:{contract}"].is_listed
+
+
 def test_a_mapping_or_file_that_says_too_little_is_named(tmp_path: Path) -> None:
     with pytest.raises(ColumnsUnknown, match="target"):
         FileSource(written(tmp_path / "a.csv", "from,amount,hash"))

@@ -61,7 +61,7 @@ class FileSource:
         Raises `FileUnreadable`, `ColumnsUnknown`, `MappingMalformed`.
         """
         self._path, self._mapping, self._evidence, self._at = path, mapping, evidence, at
-        self._tokens = tokens or TokenList(common_tokens(), keeps_to_list=mapping.listed_only)
+        self._tokens = tokens or TokenList((*common_tokens(), *mapping.token), keeps_to_list=mapping.listed_only)
         self.headings = _headings(path)
         self.columns: Columns = columns_of(self.headings, mapping)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from holdfast.core.errors import BadInput
+from holdfast.trace.sources.tokens import Token
 
 _HEADINGS: dict[str, str] = {
     "network": "network chain blockchain chainid caip2 chainname networkid",
@@ -94,6 +95,8 @@ class FileMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether the very same row twice is two transfers."""
     listed_only: bool = False
     """Whether tokens on no list are left out."""
+    token: tuple[Token, ...] = ()
+    """Tokens that are admitted beside those of Holdfast's own list."""
 
 
 class Columns(msgspec.Struct, frozen=True):
