@@ -42,6 +42,7 @@ Heights = Annotated[
     typer.Option("--heights", metavar="FIRST-LAST", help="Blocks to read from a node; without LAST, to the newest."),
 ]
 Cookie = Annotated[Path | None, typer.Option("--cookie-file", help="A node's credentials, as it writes them itself.")]
+Key = Annotated[Path | None, typer.Option("--key-file", help="File with an explorer's key.")]
 Until = Annotated[str, typer.Option("--until", metavar="TIME", help="Do not follow later transfers (ISO 8601).")]
 Least = Annotated[
     list[str] | None,
@@ -70,6 +71,7 @@ def trace(  # noqa: PLR0913  one option of the command line each
     asset: Asset = "",
     heights: Heights = "",
     cookie_file: Cookie = None,
+    key_file: Key = None,
     until: Until = "",
     least: Least = None,
     least_ppm: Millionths = None,
@@ -90,7 +92,8 @@ def trace(  # noqa: PLR0913  one option of the command line each
     asked = Asked(
         stolen_from=tuple(from_ or ()), thieves=tuple(thief or ()), sources=tuple(source or ()), case=case,
         labels=tuple(labels or ()), vouched=tuple(vouched or ()), mapping=mapping, network=network, asset=asset,
-        heights=heights, cookie_file=cookie_file, until=until, least=tuple(least or ()), least_ppm=least_ppm,
+        heights=heights, cookie_file=cookie_file, key_file=key_file, until=until, least=tuple(least or ()),
+        least_ppm=least_ppm,
     )  # fmt: skip
     with progress("trace") as advance:
         found = run(asked, advance)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,12 +17,13 @@ from holdfast.faces.cli.trace_sources import Opening, now, opened
 from holdfast.trace.case import Case, CaseDocument, Theft
 from holdfast.trace.follow.engine import follow
 from holdfast.trace.follow.options import Decision, Options, Overrule
-from holdfast.trace.follow.thefts import Stolen, rows_of
+from holdfast.trace.follow.thefts import Stolen, TheftNotStored, rows_of
 from holdfast.trace.labels.deposits import NamesWithBehaviour
 from holdfast.trace.labels.feeds import Reading, read_file
 from holdfast.trace.labels.shelf import KeptBook, Shelf
-from holdfast.trace.model import Trace, Transfer
+from holdfast.trace.model import EndKind, Trace, Transfer
 from holdfast.trace.sources.amounts import read_time
+from holdfast.trace.sources.outward import pull_outward
 from holdfast.trace.sources.places import address_on, network_named, network_of_form, transaction_on
 from holdfast.trace.sources.pull import Progress, pull
 from holdfast.trace.store import Store
@@ -72,6 +73,7 @@ class Asked:
     asset: str = ""
     heights: str = ""
     cookie_file: Path | None = None
+    key_file: Path | None = None
     until: str = ""
     least: tuple[str, ...] = ()
     least_ppm: int | None = None
@@ -93,8 +95,8 @@ class Found:
 def run(asked: Asked, advance: Advance) -> Found:
     """Make a case, or go on with one; follow; keep what was found. Raises what every part raises."""
     with _case(asked) as case:
-        _pulled(case, asked, advance)
         _labelled(case, asked)
+        stopped = _pulled(case, asked, advance)
         thefts = [_named(case, name, asked, is_thief=False) for name in asked.stolen_from]
         thefts += [_named(case, name, asked, is_thief=True) for name in asked.thieves]
         document = case.document
@@ -105,7 +107,10 @@ def run(asked: Asked, advance: Advance) -> Found:
         )  # fmt: skip
         case.save(document)
         advance("following", 0, 0)
-        return followed(case, str(asked.case or ""))
+        found = followed(case, str(asked.case or ""))
+        found.trace.stopped += stopped
+        case.save_trace(found.trace)
+        return found
 
 
 def decide(directory: Path, step: str, *, is_follow: bool, by: str, why: str) -> Found:
@@ -134,25 +139,58 @@ def _case(asked: Asked) -> Iterator[Case]:
         yield Case.create(Path(folder) / "case", CaseDocument("trace", now()))
 
 
-def _pulled(case: Case, asked: Asked, advance: Advance) -> None:
+def _pulled(case: Case, asked: Asked, advance: Advance) -> list[str]:
+    """Read all sources; where reading had to stop."""
+
     def tell(at: Progress) -> None:
         advance(f"{at.source}: {at.transfers} transfers", at.done, at.total)
 
-    async def all_of_them() -> None:
+    async def all_of_them() -> list[str]:
+        stopped: list[str] = []
         with case.store() as store:
+            named = _addresses(asked, case.document.thefts)
+            opening = Opening(case, store, asked.mapping, asked.network, asked.heights, asked.cookie_file,
+                              asked.key_file, frozenset(address for _, address in named))  # fmt: skip
             for name in asked.sources:
-                source, wanted = opened(
-                    name, Opening(case, store, asked.mapping, asked.network, asked.heights, asked.cookie_file)
-                )
+                source, wanted = opened(name, opening)
                 try:
-                    await pull(source, wanted, store, tell)
+                    if wanted.addresses:
+                        stopped += await pull_outward(source, wanted, store, lambda: _reached(case, store, named), tell)
+                    else:
+                        await pull(source, wanted, store, tell)
                 finally:
                     await source.close()
+        return stopped
 
-    asyncio.run(all_of_them())
+    stopped = asyncio.run(all_of_them())
     with case.store() as store:
         if not len(store):
             raise NoTransfers(", ".join(_without_key(each) for each in asked.sources))
+    return stopped
+
+
+def _addresses(asked: Asked, thefts: Sequence[Theft]) -> dict[tuple[str, str], Stolen]:
+    """Addresses that are named, before anything is stored; by network and address."""
+    found = {(each.network, each.address): Stolen(each.network, address=each.address, is_thief=each.is_thief)
+             for each in thefts if each.address and not each.transaction}  # fmt: skip
+    for name, is_thief in (*((n, False) for n in asked.stolen_from), *((n, True) for n in asked.thieves)):
+        prefix, _, plain = name.rpartition(":")
+        network = network_named(prefix or asked.network)
+        address = address_on(network, plain) if network else ""
+        if address:
+            found[network, address] = Stolen(network, address=address, is_thief=is_thief)
+    return found
+
+
+def _reached(case: Case, store: Store, named: dict[tuple[str, str], Stolen]) -> list[str]:
+    """Where money lies that nobody has asked about: what an explorer is asked for next."""
+    thefts: dict[Transfer, None] = {}
+    for stolen in named.values():
+        with suppress(TheftNotStored):  # nothing of this one yet
+            thefts.update(dict.fromkeys(rows_of(store, stolen)))
+    names = NamesWithBehaviour(KeptBook(case.labels), store)
+    trace = follow(store, names, list(thefts), case.document.options)
+    return sorted({end.address for end in trace.ends if end.kind is EndKind.UNSPENT})
 
 
 def _labelled(case: Case, asked: Asked) -> None:

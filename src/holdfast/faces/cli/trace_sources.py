@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from holdfast.chains.outflow_agreement import Access
@@ -36,6 +36,9 @@ class Opening:
     network: str
     heights: str
     cookie_file: Path | None = None
+    key_file: Path | None = None
+    addresses: frozenset[str] = frozenset()
+    """What an explorer is asked about first."""
 
     @property
     def beside(self) -> Beside:
@@ -56,15 +59,26 @@ def opened(name: str, opening: Opening) -> tuple[Source, Wanted]:
         how = read_mapping(opening.mapping) if opening.mapping is not None else FileMapping()
         return FileSource(path, how, evidence=opening.case.evidence(), at=now()), Wanted()
     network = network_named(opening.network)
-    if kind != "node" or not network:
+    if kind not in {"node", "explorer"} or not network:
         raise SourceUnknown(name.partition("?")[0].rpartition("@")[2][:120])
     first, _, last = opening.heights.partition("-")
     if any(part and not part.isdecimal() for part in (first, last)):
         raise SourceUnknown(f"--heights {opening.heights[:40]}")
     wanted = Wanted(network, height_from=int(first or 0), height_to=int(last or 0))
+    if kind == "explorer":
+        return _explorer(rest, network, opening), replace(wanted, addresses=opening.addresses)
     cookie = Credentials(cookie_file=opening.cookie_file)
     accesses = [Access(url, cookie) for url in rest.split(",")]
     return of_nodes(network_by_id(NetworkId(network)), accesses, opening.beside), wanted
+
+
+def _explorer(url: str, network: str, opening: Opening) -> Source:
+    from holdfast.trace.sources.explorer import ExplorerAccess, ExplorerSource
+
+    found = network_by_id(NetworkId(network))
+    if not isinstance(found, EvmNetwork):
+        raise SourceUnknown(f"explorers are read on EVM networks, not on {found.name}")
+    return ExplorerSource(ExplorerAccess(url, opening.key_file), found, opening.beside)
 
 
 def of_nodes(network: Network, accesses: Sequence[Access], beside: Beside) -> Source:

@@ -9,6 +9,7 @@ import msgspec
 from holdfast.core.money import format_units
 from holdfast.faces.cli.trace_case import Found
 from holdfast.trace.follow.summary import Total, Where, totals, where
+from holdfast.trace.labels.where import where_is_it
 from holdfast.trace.model import EndKind
 
 _TITLES = {
@@ -27,7 +28,7 @@ def document(found: Found) -> dict[str, Any]:
         "case": found.case,
         "transfers": found.transfers,
         "stolen": msgspec.to_builtins(totals(trace)),
-        "where": msgspec.to_builtins(where(trace)),
+        "where": msgspec.to_builtins(where_is_it(trace)),
         "trace": msgspec.to_builtins(trace),
         "left_out": found.left_out,
         "labels_refused": found.refused_labels,
