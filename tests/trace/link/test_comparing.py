@@ -188,7 +188,7 @@ def test_dust_from_strangers_does_not_make_a_purse_a_service() -> None:
 def test_a_forged_token_between_thieves_is_no_payment() -> None:
     """Anybody can write a contract whose log says that one address paid another."""
     forged = red().beside("red 3", "blue 1", COIN, asset="eip155:1/erc20:0x" + "66" * 20)
-    nothing = red().beside("red 3", "blue 1", 0, asset=USDT)
+    nothing = red().beside("red 3", "blue 1", 0)
     assert compare(forged.incident(), blue().incident()).verdict is Verdict.NOTHING
     assert compare(nothing.incident(), blue().incident()).verdict is Verdict.NOTHING
 

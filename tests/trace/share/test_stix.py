@@ -9,7 +9,10 @@ from hypothesis import given, settings
 
 from fixtures_link import ETH, ETHEREUM, NOON, USDT, Story, account
 from fixtures_notices import notices
-from holdfast.trace.model import LabelKind
+from holdfast.trace.link.compare import compare
+from holdfast.trace.link.incident import Incident
+from holdfast.trace.model import FEES, LabelKind, Movement, Reason, Step, Trace, Transfer
+from holdfast.trace.reading import ListedTransfers
 from holdfast.trace.share import stix, stix_objects as objects
 from holdfast.trace.share.leaving import NothingToShare, Telling, notice
 from holdfast.trace.share.notice import (
@@ -18,6 +21,7 @@ from holdfast.trace.share.notice import (
     Role,
     Tlp,
 )
+from holdfast.trace.share.private_set import private_set
 
 WEI = 98_048_894_800_000_000_000_001
 TELLING = Telling("inc-2023-07", "Theft of July", "Shop Ltd", NOON + 86_400)
@@ -171,3 +175,28 @@ def test_any_notice_survives_the_way_through_stix(went: Notice) -> None:
     assert (back.incident, back.name, back.by, back.tlp, back.confidence) == (
         went.incident, went.name, went.by, went.tlp, went.confidence,
     )  # fmt: skip
+
+
+def bitcoin_theft(name: str) -> Incident:
+    network, coin = "bip122:000000000019d6689c085ae165831e93", "bip122:000000000019d6689c085ae165831e93/slip44:0"
+    tx = f"{name} tx"
+    ends = [(f"{name} victim", tx, Movement.INPUT), (tx, f"{name} thief", Movement.OUTPUT), (tx, FEES, Movement.FEE)]
+    rows = [
+        Transfer(network, 9, n, NOON + n, tx, source, target, coin, 100, movement)
+        for n, (source, target, movement) in enumerate(ends)
+    ]
+    steps = [Step(f"E{n}", each, 1, Reason.DIRECT if n else Reason.THEFT, 95, {}) for n, each in enumerate(rows)]
+    return Incident(name, Trace(rows[:1], steps), ListedTransfers(rows))
+
+
+def test_of_a_theft_in_the_bitcoin_family_addresses_are_shared_and_transactions_are_none() -> None:
+    incident = bitcoin_theft("one")
+    made = notice(incident, TELLING)
+    assert [(each.address, each.role) for each in made.addresses] == [("one thief", Role.THIEF)]
+    assert [each.rpartition(":")[2] for each in private_set(incident).elements] == ["one thief"]
+
+
+def test_fees_that_both_paid_link_nobody() -> None:
+    found = compare(bitcoin_theft("one"), bitcoin_theft("other"))
+    assert found.links == ()
+    assert found.naive.shared == 0

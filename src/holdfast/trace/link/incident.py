@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from holdfast.trace.model import EndKind, Label, Reason, Step, Trace, Transfer
+from holdfast.trace.model import FEES, EndKind, Label, Movement, Reason, Step, Trace, Transfer
 from holdfast.trace.reading import ListedTransfers, Names, Transfers, place
 
 Node: TypeAlias = tuple[str, str]
@@ -107,7 +107,7 @@ def held(incident: Incident, removed: Collection[Node] = ()) -> dict[Node, Held]
 def _take(found: dict[Node, Held], out: frozenset[Node], step: Step) -> None:
     transfer = step.transfer
     source, target = (transfer.network, transfer.source), (transfer.network, transfer.target)
-    if target in out:
+    if target in out or transfer.movement is Movement.FEE or transfer.target == FEES:
         return
     before = found.get(source)
     if step.reason is Reason.THEFT:
@@ -136,13 +136,14 @@ def ends_at_services(incident: Incident) -> dict[Node, Label | None]:
 
 
 def edges(incident: Incident) -> list[Transfer]:
-    """Every transfer of the trace, in the order of time."""
-    return sorted((step.transfer for step in incident.trace.steps), key=place)
+    """Every transfer of the theft and the trace but fees, in the order of time."""
+    found = dict.fromkeys((*incident.trace.thefts, *(step.transfer for step in incident.trace.steps)))
+    return sorted((e for e in found if e.movement is not Movement.FEE and e.target != FEES), key=place)
 
 
 def assets(incident: Incident) -> frozenset[str]:
     """The assets that the loot was ever in: tokens beside these may be anybody's forgery."""
-    return frozenset(each.asset for each in (*incident.trace.thefts, *edges(incident)))
+    return frozenset(each.asset for each in edges(incident))
 
 
 def by_network(nodes: Iterable[Node]) -> dict[str, list[str]]:

@@ -66,7 +66,7 @@ def notice(incident: Incident, telling: Telling) -> Notice:
     transfers = edges(incident)
     hidden = bitcoin_transactions(transfers)
     addresses = [
-        _address(node, kept[node], transfers, telling, Role.THIEF if kept[node].is_root else Role.LAUNDERING)
+        _address(node, kept[node], transfers, telling, _role(node, kept, transfers, hidden))
         for node in sorted(kept)
         if node not in hidden
     ]
@@ -97,6 +97,18 @@ def _kept(nodes: dict[Node, Held], own: Collection[Node]) -> dict[Node, Held]:
 def owner_of(node: Node) -> str:
     """The key behind an address, or the address itself: what is one owner's on every network."""
     return key_of(*node) or f"{node[0]}:{node[1]}"
+
+
+def _role(node: Node, kept: dict[Node, Held], transfers: Iterable[Transfer], hidden: Collection[Node]) -> Role:
+    """The theft paid it, in the Bitcoin family through a transaction of its own."""
+    if kept[node].is_root:
+        return Role.THIEF
+    payers = {(each.network, each.source) for each in transfers if (each.network, each.target) == node}
+    return (
+        Role.THIEF
+        if any(each in hidden and each in kept and kept[each].is_root for each in payers)
+        else Role.LAUNDERING
+    )
 
 
 def bitcoin_transactions(transfers: Iterable[Transfer]) -> frozenset[Node]:
