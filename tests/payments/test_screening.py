@@ -16,6 +16,7 @@ from holdfast.chains.rpc import RpcClient
 from holdfast.chains.senders import SendersUnknown, Sent, bitcoin_senders, evm_senders
 from holdfast.core.networks import BitcoinNetwork, known_network
 from holdfast.core.states import PayoutState
+from holdfast.faces.cli.screening import what_is_held
 from holdfast.faces.follower import open_screen
 from holdfast.faces.screening import Screening, ScreeningMisconfigured, open_screening, policy_of
 from holdfast.payments import held_payouts, ordering, signer_work
@@ -231,6 +232,9 @@ async def test_a_person_refuses_a_held_payout_and_its_units_are_on_the_balance_a
     listed(tmp_path, payout.lines[0].destination, LabelKind.SANCTIONED)
     async with payer.pool.connection() as conn:
         await held_payouts.ask(conn, screening.holds, payer.clock.now())
+        (shown,) = await what_is_held(conn)
+    assert (shown["subject"], shown["reason"]) == (payout.id, "payout-held")
+    assert "sanctioned" in shown["why"]
     async with payer.pool.connection() as conn, conn.transaction():
         await held_payouts.refuse(conn, payout.id, "Ann", payer.clock.now())
     after = await payer.again(payout)

@@ -144,7 +144,7 @@ class Screening:
             try:
                 found += exposures_of(path.parent.name, msgspec.json.decode(path.read_bytes(), type=Trace))
             except msgspec.DecodeError as error:
-                log.error("case_unreadable", case=path.parent.name, detail=str(error))  # noqa: TRY400  as above
+                log.error("case_unreadable", case=path.parent.name, detail=str(error))  # noqa: TRY400  the message says it all
         self.exposures, self._cases = Exposures(found), marks
         log.info("cases_read", cases=len(marks), addresses=len(self.exposures))
 

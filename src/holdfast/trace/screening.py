@@ -153,7 +153,7 @@ def judge(labels: Sequence[Label], exposures: Sequence[Exposure], policy: Policy
         for exposure in exposures:
             for taint in policy.taint:
                 if _counts(taint, exposure):
-                    found.append(Screened(taint.verdict, _lay(exposure)))  # noqa: PERF401  as above
+                    found.append(Screened(taint.verdict, _lay(exposure)))  # noqa: PERF401  the loop reads better
     return strictest(found)
 
 

@@ -30,7 +30,7 @@ def list_held(*, config: ConfigOption = None, as_json: JsonOption = False) -> No
 
     Example: `holdfast screening list --config pay/holdfast.toml`
     """
-    found = asyncio.run(_with(load_settings(config), _held))
+    found = asyncio.run(_with(load_settings(config), what_is_held))
     for each in found:
         say(f"{each['subject']}  {each['reason']}\n  {each['why']}")
     emit(found, "" if found else "nothing is held", as_json=as_json)
@@ -79,7 +79,8 @@ async def _with(settings: Settings, work: Callable[[AsyncConnection[Any]], Await
         return await work(conn)
 
 
-async def _held(conn: AsyncConnection[Any]) -> list[dict[str, Any]]:
+async def what_is_held(conn: AsyncConnection[Any]) -> list[dict[str, Any]]:
+    """Deposits and payouts that wait for a person, newest first."""
     from holdfast.payments import attention
     from holdfast.payments.standing import AttentionReason
 

@@ -8,7 +8,7 @@ a person may decide otherwise, claim by claim.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from holdfast.trace.labels.addresses import (
@@ -21,7 +21,7 @@ from holdfast.trace.labels.addresses import (
 from holdfast.trace.labels.claims import ACCUSING, Claim, Decision, Feed, Refusal, RefusedFor
 from holdfast.trace.labels.likeness import Likeness
 from holdfast.trace.model import Label, LabelKind
-from holdfast.trace.reading import Degree
+from holdfast.trace.reading import Degree, Transfers
 
 AUTHORITY = 80
 """Confidence from which a source is a state's or the owner's own word, and no likeness speaks against it."""
@@ -50,6 +50,19 @@ class Facts:
     def of(self, network: str, address: str) -> Degree | None:
         """What is known of an address; None: nothing."""
         return self.degrees.get((network, address))
+
+
+def facts_of(transfers: Transfers, labels: Iterable[Label], complete: Collection[str] = ()) -> Facts:
+    """What a store tells of labelled addresses. `complete`: networks of which it has every transfer."""
+    by_network: dict[str, set[str]] = defaultdict(set)
+    for label in labels:
+        by_network[label.network].add(label.address)
+    degrees = {
+        (network, address): degree
+        for network, addresses in by_network.items()
+        for address, degree in transfers.degrees(network, sorted(addresses)).items()
+    }
+    return Facts(degrees, frozenset(complete))
 
 
 @dataclass(frozen=True, slots=True)

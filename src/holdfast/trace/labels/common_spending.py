@@ -180,7 +180,7 @@ def script_kind(address: str) -> str:
     return address[:1]
 
 
-def _union(row: Transfer, one: str, two: str, reason: UnionReason, confidence: int, why: str) -> Union:  # noqa: PLR0913  a record
+def _union(row: Transfer, one: str, two: str, reason: UnionReason, confidence: int, why: str) -> Union:  # noqa: PLR0913  a record's columns
     return Union(
         f"{row.transaction}:{reason}:{one}:{two}", row.network, one, two, reason, confidence, row.transaction,
         row.time, why,
