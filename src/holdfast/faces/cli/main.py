@@ -31,6 +31,7 @@ from holdfast.faces.cli import (
     migrate,
     pay,
     policy,
+    report,
     restore,
     resume,
     screening,
@@ -44,7 +45,7 @@ from holdfast.faces.cli import (
     vault_order,
     vault_spend,
 )
-from holdfast.faces.cli.terminal import Exit, JsonOption, emit, report, say
+from holdfast.faces.cli.terminal import Exit, JsonOption, emit, report as told, say
 
 app = typer.Typer(
     name="holdfast",
@@ -84,6 +85,7 @@ app.command("deploy", rich_help_panel=START)(deploy.deploy)
 app.add_typer(keys.app, name="keys", rich_help_panel=PEOPLE)
 app.add_typer(trace.app, name="trace", rich_help_panel=MONEY)
 trace_link.register(trace.app)
+app.add_typer(report.app, name="report", rich_help_panel=MONEY)
 app.add_typer(share.app, name="share", rich_help_panel=MONEY)
 app.add_typer(labels.app, name="labels", rich_help_panel=MONEY)
 app.add_typer(screening.app, name="screening", rich_help_panel=RUN)
@@ -158,7 +160,7 @@ def main() -> int:
     try:
         typer.main.get_command(app)(prog_name="holdfast")
     except HoldfastError as error:
-        return report(error, as_json=as_json)
+        return told(error, as_json=as_json)
     except KeyboardInterrupt:
         say("stopped")
         return Exit.INTERRUPTED
