@@ -22,6 +22,8 @@ from holdfast.payments.standing import AttentionReason
 
 RULE = "screening"
 """What a payout says that it waits for, or was refused by."""
+TOLD = "the operator looks at its destinations"
+"""What the merchant is told. Why, is for the operator: whoever is looked for must not learn it from here."""
 RELEASED = "released"
 """How a person resolves the question so that the payout goes on."""
 
@@ -67,9 +69,9 @@ async def ask(conn: AsyncConnection[Any], screen: ScreenPayout, now: datetime) -
         await attention.ask(
             conn, [Ask(None, AttentionReason.PAYOUT_HELD, each.id, {"why": kept[each.key]}) for each in found], now
         )
-        news = [each for each in found if (each.waiting_rule, each.waiting_detail) != (RULE, kept[each.key])]
+        news = [each for each in found if each.waiting_rule != RULE]
         await payouts.store(
-            conn, [replace(each, waiting_rule=RULE, waiting_detail=kept[each.key], looked_at=now) for each in news]
+            conn, [replace(each, waiting_rule=RULE, waiting_detail=TOLD, looked_at=now) for each in news]
         )
     return found
 
@@ -89,7 +91,7 @@ async def refuse(conn: AsyncConnection[Any], payout_id: str, by: str, now: datet
     The signer was never shown it. Raises `PayoutNotFound`, `PayoutNotHeld`.
     """
     payout = await _held(conn, payout_id)
-    fact = progress.Refused(payout.key, RULE, payout.waiting_detail or "")
+    fact = progress.Refused(payout.key, RULE, TOLD)
     await progress.apply(conn, [fact], now)
     await attention.resolve_about(conn, payout.id, AttentionReason.PAYOUT_HELD, Resolution("refused", by), now)
     return await payouts.get(conn, payout_id)

@@ -108,6 +108,8 @@ async def open_parts(settings: Settings, clock: Clock, limit: RateLimit) -> Asyn
         polling.cancel()
         await batches.close()
         await payout_batches.close()
+        if screening is not None and screening.close is not None:
+            await screening.close()
 
 
 def _screening(settings: Settings, clock: Clock) -> Screening | None:

@@ -73,7 +73,8 @@ class WaitingBody(Struct, frozen=True):
     rule: Annotated[
         str,
         Meta(
-            description="The signer's rule (docs/reference/rules.md); `direct-payout`: officers pay it from the vault."
+            description="The signer's rule (docs/reference/rules.md); `direct-payout`: officers pay it from the vault; "
+            "`screening`: the operator looks at its destinations."
         ),
     ]
     detail: str
