@@ -87,6 +87,21 @@ def test_wrapping_is_one_for_one_and_certain() -> None:
     assert not balances(trace)
 
 
+def test_wrapping_that_no_export_lists_is_implied_and_says_so() -> None:
+    world = World()
+    contract = "0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2"
+    weth = token(contract)
+    theft = world.pay("victim", "thief", 100)
+    world.pay("thief", contract, 100)
+    world.pay("thief", "hop", 100, asset=weth)
+    world.pay("hop", contract, 100, asset=weth)
+    world.pay("hop", "last", 100)
+    trace = follow(ListedTransfers(world.rows), Known(**{contract: LabelKind.DEX}), [theft])
+    assert lies(trace, "last") == 100
+    assert sum("implied" in step.transfer.memo for step in trace.steps) == 2
+    assert not balances(trace)
+
+
 def test_liquidity_in_and_out_keeps_the_share() -> None:
     world = World()
     theft = world.pay("victim", "thief", 100)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cache
 
-from holdfast.trace.follow import accounts, outputs, passages
+from holdfast.trace.follow import accounts, exchange, outputs, passages
 from holdfast.trace.follow.drafts import Notes, Overrules, ident, step_id
 from holdfast.trace.follow.library import Library, TransactionId
 from holdfast.trace.follow.options import Options, Overrule
@@ -18,6 +19,8 @@ from holdfast.trace.follow.stops import Stops
 from holdfast.trace.follow.telling import told
 from holdfast.trace.model import Movement, Trace, Transfer
 from holdfast.trace.reading import Names, Transfers
+from holdfast.trace.sources.places import coin_of
+from holdfast.trace.sources.tokens import TokenList, common_tokens
 
 ATTEMPTS = 100
 """Runs until the order is right. Each puts one more transaction after what pays into it; real chains need few."""
@@ -79,6 +82,7 @@ def _all(run: Run) -> None:
         held = any(row.movement is Movement.INPUT for row in rows)
         if is_given or held or not rows or any(run.is_moving(row) or _is_decided(run, row) for row in rows):
             rows = run.library.whole(transaction) or rows
+            rows = [*rows, *exchange.wrapping_not_told(rows, *_wrapping(transaction[0]))]
             run.heard(rows)
         else:
             run.messages = []
@@ -91,6 +95,13 @@ def _all(run: Run) -> None:
             left = len(run.agenda)
             run.notes.stop(f"{run.library.read} transfers were read, the most allowed: {left} transactions wait.")
             break
+
+
+@cache
+def _wrapping(network: str) -> tuple[frozenset[str], str]:
+    """Contracts that wrap a network's coin, from the list of tokens that comes with Holdfast; and the coin."""
+    contracts = TokenList(common_tokens()).wrapped(network) if network.startswith("eip155:") else frozenset()
+    return contracts, coin_of(network).asset if contracts else ""
 
 
 def _is_decided(run: Run, row: Transfer) -> bool:

@@ -13,12 +13,15 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from holdfast.trace.follow.ledger import SHARES, Packet, together
 from holdfast.trace.model import Movement, Transfer
 from holdfast.trace.taint import Policy
 
 ZERO = "0x0000000000000000000000000000000000000000"
 """Where tokens come from and go to (ERC-20: mint and burn)."""
+IMPLIED = "implied by what was paid to the wrapping contract"
 Holding = tuple[str, str]
 """Address and asset."""
 
@@ -52,6 +55,28 @@ class Routed:
     got: dict[str, Packet] = field(default_factory=dict)
     vanished: dict[str, Packet] = field(default_factory=dict)
     """What nobody is seen to have got (a source that shows only a part)."""
+
+
+def wrapping_not_told(rows: Sequence[Transfer], contracts: Collection[str], coin: str) -> list[Transfer]:
+    """Movements that sources often do not tell and that cannot be otherwise: of contracts that wrap a network's coin.
+
+    Coin that is paid to such a contract becomes its token (exports list no mint); its token that is given back becomes
+    coin (only nodes that tell calls show it). `contracts`: in small letters. Their memo says that they are implied.
+    """
+    added = []
+    for row in rows:
+        contract = contract_of(row.asset)
+        if contract.lower() in contracts and row.target in {ZERO, contract}:
+            source, asset = contract, coin
+        elif row.asset == coin and row.target.lower() in contracts and row.movement is not Movement.FEE:
+            source, asset = row.target, f"{row.network}/erc20:{row.target}"
+        else:
+            continue
+        is_told = any(each.asset == asset and each.source in {source, ZERO} and each.units for each in rows)
+        if not is_told and row.units:
+            implied = msgspec.structs.replace(row, source=source, target=row.source, asset=asset, memo=IMPLIED)
+            added.append(msgspec.structs.replace(implied, movement=Movement.INTERNAL, evidence=""))
+    return added
 
 
 def plan(rows: Sequence[Transfer], tainted: Collection[Holding], is_service: Callable[[str], bool]) -> Plan | None:

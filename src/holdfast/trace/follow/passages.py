@@ -17,6 +17,8 @@ from holdfast.trace.follow.state import Moment, Resting, Run, moment
 from holdfast.trace.follow.words import amount, short, span
 from holdfast.trace.model import Crossing, EndKind, LabelKind, Movement, Reason, Transfer
 
+EVERY_EVM = "eip155:*"
+"""Of labels that hold on every EVM network: asked for on the payer's."""
 KEYED_SURE, RECIPIENT_SURE = 100, 80
 """The same number on both sides; or only the recipient, and one payment to it in the time."""
 
@@ -137,7 +139,11 @@ def _swapped(run: Run, each: Resting, now: Moment) -> None:
     label = each.stop.label
     houses: list[Account] = [(each.row.network, each.row.target)]
     if label is not None and isinstance(run.names, Roster):
-        houses += [house for house in run.names.addresses(label.name) if house not in houses]
+        own = each.row.network
+        for network, address in run.names.addresses(label.name):
+            house = (own if network == EVERY_EVM and own.startswith("eip155:") else network, address)
+            if house not in houses and house[0] != EVERY_EVM:
+                houses.append(house)
     first, last = each.row.time, each.row.time + run.options.window_seconds
     fits = [row for row in _paid_by(run, houses, first, last)
             if row.transaction != each.row.transaction and _is_worth(run, each.row, row)]  # fmt: skip

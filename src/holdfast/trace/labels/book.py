@@ -76,6 +76,11 @@ class Book:
         found = (_here(label, network) for label in self._said.get(_key(network, address), ()))
         return sorted((label for label in found if label is not None), key=_surest_first)
 
+    def addresses(self, name: str) -> Sequence[tuple[str, str]]:
+        """Network and address of everything that an actor of this name is said to have, in whatever letters."""
+        wanted = name.casefold()
+        return sorted({(each.network, each.address) for each in self if each.name.casefold() == wanted})
+
     def conflicts(self, at: int) -> tuple[Conflict, ...]:
         """Every address of which sources disagree at a moment, for a person to look at."""
         found = []

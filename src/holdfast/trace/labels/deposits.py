@@ -282,3 +282,8 @@ class NamesWithBehaviour:
             return said
         found = self.learn(network, [address]).get(address)
         return None if found is None else found.label
+
+    def addresses(self, name: str) -> Sequence[tuple[str, str]]:
+        """What the book says an actor has, where it can be asked that; without deposit addresses."""
+        asked = getattr(self._names, "addresses", None)
+        return asked(name) if callable(asked) else ()
