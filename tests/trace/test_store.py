@@ -82,6 +82,13 @@ def test_equal_transfers_of_one_transaction_are_both_kept(tmp_path: Path) -> Non
         assert store.of_transactions(ETHEREUM, [twice[0].transaction]) == twice
 
 
+def test_a_source_that_knows_of_one_more_equal_transfer_adds_that_one(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        assert store.append(Fresh([transfer(1, order=1)])) == 1
+        assert store.append(Fresh([transfer(1, order=5), transfer(1, order=6)])) == 1
+        assert len(store) == 2
+
+
 @pytest.mark.parametrize("beside", [0, 10, 10_000])
 def test_answers_are_those_of_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: int) -> None:
     """In memory, in the index, and partly in both."""

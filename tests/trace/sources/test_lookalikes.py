@@ -28,6 +28,12 @@ def test_what_looks_like_a_listed_symbol_is_an_imitation(symbol: str) -> None:
     assert TOKENS.judge(ETHEREUM, FAKE, symbol, 18).refused is LeftOut.IMITATION
 
 
+def test_a_disguise_is_one_on_networks_without_the_listed_token_too() -> None:
+    """Plain letters may be another issuer's token there; letters of other scripts have only one use."""
+    assert TOKENS.judge("eip155:100", FAKE, "USDT", 6).refused is None
+    assert TOKENS.judge("eip155:100", FAKE, "U\u0405DT", 6).refused is LeftOut.IMITATION
+
+
 @pytest.mark.parametrize(
     "symbol", ["GOV", "", "USDT0X", "ETHFI", "\u03a3\u03a3\u03a3", "\u6bd4\u7279\u5e01", "PEPE", "stkAAVE"]
 )
