@@ -50,7 +50,9 @@ def _now() -> int:
 
 @app.command()
 def add(  # noqa: PLR0913  one option each
-    files: Annotated[list[Path], typer.Argument(exists=True, help="TagPack, OFAC list or folder, CSV, JSON or text.")],
+    files: Annotated[
+        list[Path], typer.Argument(exists=True, help="TagPacks or their folder, OFAC list or folder, CSV, JSON, text.")
+    ],
     *,
     directory: Directory = _HERE,
     name: Annotated[
@@ -79,7 +81,7 @@ def add(  # noqa: PLR0913  one option each
     )  # fmt: skip
     shelf = Shelf(directory)
     read: list[Feed] = []
-    for path in files:
+    for path in _packs(files, actors):
         feed = shelf.keep(_read(path, how))
         read.append(feed)
         say(f"{feed.family}: {len(feed.labels)} labels, {len(feed.refused)} rows refused while reading")
@@ -94,6 +96,16 @@ def add(  # noqa: PLR0913  one option each
         "",
         as_json=as_json,
     )
+
+
+def _packs(files: list[Path], actors: Path | None) -> list[Path]:
+    """The files, and of a folder of TagPacks each pack; without the actor pack itself."""
+    found: list[Path] = []
+    for path in files:
+        packs = sorted(path.rglob("*.yaml")) if path.is_dir() else []
+        found += packs or [path]
+    known = actors.resolve() if actors else None
+    return [path for path in found if path.resolve() != known and not path.name.endswith(".actorpack.yaml")]
 
 
 def _read(path: Path, how: _How) -> Feed:
