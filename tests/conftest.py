@@ -14,7 +14,7 @@ from psycopg_pool import AsyncConnectionPool
 from holdfast.runtime.database import OWNER, PLATFORM, migrate, open_pool
 from holdfast.runtime.embedded_database import DATABASE, SUPERUSER, EmbeddedDatabase, embedded
 
-pytest_plugins = ["fixtures_nodes", "fixtures_real_data"]
+pytest_plugins = ["fixtures_nodes", "fixtures_real_data", "fixtures_report"]
 
 # Durability costs time and shows nothing here: the tests that kill PostgreSQL start one of their own, with fsync on.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
