@@ -247,10 +247,15 @@ class RegtestNode:
 
     async def spend(self, outpoint: str, address: str, units: int) -> str:
         """Pay from one output of the wallet (`txid:vout`); what is left is the fee. The txid."""
-        txid, _, place = outpoint.partition(":")
-        amount = format_units(units, self.network.coin.decimals)
-        inputs = [{"txid": txid, "vout": int(place)}]
-        raw = await self._rpc.call(str, "createrawtransaction", inputs, {address: amount})
+        return await self.spend_all([outpoint], {address: units})
+
+    async def spend_all(self, outpoints: Sequence[str], units_by_address: Mapping[str, int]) -> str:
+        """Pay from just these outputs of the wallet, to these in this order; what is left is the fee. The txid."""
+        places = [outpoint.partition(":") for outpoint in outpoints]
+        inputs = [{"txid": txid, "vout": int(place)} for txid, _, place in places]
+        decimals = self.network.coin.decimals
+        outputs = [{address: format_units(units, decimals)} for address, units in units_by_address.items()]
+        raw = await self._rpc.call(str, "createrawtransaction", inputs, outputs)
         signed = await self._wallet.call(_Signed, "signrawtransactionwithwallet", raw)
         return await self._rpc.call(str, "sendrawtransaction", signed.hex)
 

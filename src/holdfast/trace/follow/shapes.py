@@ -152,6 +152,8 @@ def _walk(
             return hops, f"the remainder rested {span(gap)}, longer than the gap"
         if len(parts) > 2 or 2 * big.row.units < whole:
             return hops, f"it went on in {len(parts)} parts, the largest {share(big.row.units, whole)}"
+        if whole > now.row.units:
+            return hops, "money from elsewhere went on with it"
         if big.id in used or big.row.target in seen:
             return hops, "the remainder came where it had been"
         if big.reason is Reason.CHANGE and big.row.target == now.row.target:
