@@ -84,12 +84,12 @@ def _deposits(side: Side, around: Surroundings, own: Collection[Node]) -> list[F
     """Deposit addresses at exchanges that the thief's addresses paid: each is one customer's."""
     paid = [each for node in side.held for each in around.of(node).leaving if each.units > 0]
     paid = [each for each in paid if (each.network, each.target) not in own and each.movement is not Movement.FEE]
-    around.load([(each.network, each.target) for each in paid])
+    around.load([node for each in paid if not _is_service(around, node := (each.network, each.target), each.time)])
     found = []
     for each in paid:
         target = each.network, each.target
         label = around.service(target, each.time)
-        if label is not None and label.kind is not LabelKind.DEPOSIT:
+        if _is_service(around, target, each.time):
             continue
         where = label.name if label is not None else customer_of(around, around.of(target))
         if where and by_degree(around.of(target), target, own) is None:
@@ -97,6 +97,12 @@ def _deposits(side: Side, around: Surroundings, own: Collection[Node]) -> list[F
             ids = (each.evidence,) if each.evidence else ()
             found.append(Feature(FeatureKind.DEPOSIT, each.target, each.network, 0, why, (each.transaction,), ids))
     return found
+
+
+def _is_service(around: Surroundings, node: Node, at: int) -> bool:
+    """A service other than a deposit address: nobody's own, and too much to read."""
+    label = around.service(node, at)
+    return label is not None and label.kind is not LabelKind.DEPOSIT
 
 
 def shared_infrastructure(

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from holdfast.trace.labels.deposits import NamesWithBehaviour
-from holdfast.trace.link.incident import Held, Incident, Node, by_network, ends_at_services
+from holdfast.trace.link.incident import Held, Incident, Node, by_network, edges, ends_at_services
 from holdfast.trace.link.words import Removal, Removed
 from holdfast.trace.model import Label, LabelKind, Movement, Transfer
 from holdfast.trace.reading import place
@@ -54,6 +54,14 @@ class Surroundings:
         for incident in incidents:
             self.ended |= ends_at_services(incident)
         self._known: dict[Node, Neighbourhood] = {}
+        self.latest = max((each.time for incident in incidents for each in edges(incident)), default=0)
+        """The last moment that any of the traces speaks of, seconds since 1970."""
+        for network, addresses in by_network(self._targets()).items():
+            self._learn(network, addresses)
+
+    def _targets(self) -> set[Node]:
+        """Whom the traces paid: names are asked for all of these, once each."""
+        return {(each.network, each.target) for incident in self.incidents for each in edges(incident)}
 
     def load(self, nodes: Collection[Node]) -> None:
         """Asks for many addresses at once."""
@@ -111,27 +119,41 @@ def _timely(transfers: Iterable[Transfer]) -> tuple[Transfer, ...]:
 def public(around: Surroundings, sides: Sequence[Mapping[Node, Held]]) -> dict[Node, Removed]:
     """Of what the thieves held, the addresses that are everybody's, each with its reason."""
     nodes = {node for side in sides for node in side} | set(around.ended)
-    around.load(nodes)
     found = {}
     for node in sorted(nodes - around.vouched):
-        verdict = _judge(around, node, sides)
+        verdict = _by_name(around, node, _when(around, node, sides))
+        if verdict is not None:
+            found[node] = Removed(node[0], node[1], *verdict)
+    rest = nodes - around.vouched - found.keys()
+    around.load(rest)
+    for node in sorted(rest):
+        verdict = _by_history(around, node, sides)
         if verdict is not None:
             found[node] = Removed(node[0], node[1], *verdict)
     return found
 
 
-def _judge(around: Surroundings, node: Node, sides: Sequence[Mapping[Node, Held]]) -> tuple[Removal, str] | None:
-    near = around.of(node)
-    at = max((each.time for each in (*near.arriving, *near.leaving)), default=0)
-    if node[1].lower() in NULL_ADDRESSES or any(each.asset.lower().endswith(node[1].lower()) for each in near.arriving):
-        return Removal.NOBODY, "the null address or an asset's own contract"
+def _when(around: Surroundings, node: Node, sides: Sequence[Mapping[Node, Held]]) -> int:
+    """The moment of which a label must speak: when it was first paid, else the end of what is known."""
+    return max((side[node].since for side in sides if node in side), default=0) or around.latest
+
+
+def _by_name(around: Surroundings, node: Node, at: int) -> tuple[Removal, str] | None:
+    """Without a look at its transfers: a service has too many to read them for nothing."""
+    if node[1].lower() in NULL_ADDRESSES:
+        return Removal.NOBODY, "the null address"
     label = around.service(node, at)
     if label is not None:
         if label.kind is LabelKind.DEPOSIT:
             return Removal.DEPOSIT, f"{label.source} names it a deposit address of {label.name}"
         return Removal.LABEL, f"{label.source} names it {label.name} ({label.kind})"
-    if node in around.ended:
-        return Removal.LABEL, "the trace ended there at a service"
+    return (Removal.LABEL, "the trace ended there at a service") if node in around.ended else None
+
+
+def _by_history(around: Surroundings, node: Node, sides: Sequence[Mapping[Node, Held]]) -> tuple[Removal, str] | None:
+    near = around.of(node)
+    if any(each.asset.lower().endswith(node[1].lower()) for each in near.arriving):
+        return Removal.NOBODY, "an asset's own contract"
     if any(node in side and side[node].is_root for side in sides):
         return None
     own = {each for side in sides for each in side}
