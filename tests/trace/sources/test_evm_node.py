@@ -223,7 +223,7 @@ async def test_raw_answers_of_two_nodes_are_evidence_and_a_difference_is_said(ch
     class Lying(RpcClient):
         """Tells another value."""
 
-        async def batch(self, shape: type, calls: Sequence[Call]) -> list:  # type: ignore[override,type-arg]  # any
+        async def batch(self, shape: type, calls: Sequence[Call]) -> list:  # type: ignore[override,type-arg]  # of any shape
             answers = await super().batch(shape, calls)
             raw = [bytes(each).replace(b'"value":"0x5"', b'"value":"0x6"') for each in answers]
             return [msgspec.Raw(each) for each in raw]

@@ -40,7 +40,7 @@ def sums(store: Store) -> dict[str, int]:
     return dict(total)
 
 
-async def stored(path: Path, directory: Path, mapping: FileMapping = FileMapping()) -> Store:  # noqa: B008  a value
+async def stored(path: Path, directory: Path, mapping: FileMapping = FileMapping()) -> Store:  # noqa: B008  a frozen value
     store = Store(directory)
     await pull(FileSource(path, mapping), Wanted(), store)
     return store

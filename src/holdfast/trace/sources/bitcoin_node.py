@@ -141,7 +141,7 @@ class BitcoinNodeSource:
         heights = []
         for transaction in sorted(wanted.transactions):
             try:
-                place = await self._rpcs[0].call(_Place, "getrawtransaction", transaction, True)  # noqa: FBT003  RPC
+                place = await self._rpcs[0].call(_Place, "getrawtransaction", transaction, True)  # noqa: FBT003  as the node wants it
                 header = await self._rpcs[0].call(_Height, "getblockheader", place.blockhash)
             except NodeRefused:
                 return 0

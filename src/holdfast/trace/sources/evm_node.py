@@ -131,7 +131,7 @@ class EvmNodeSource:
         for number, block_hash in enumerate(hashes):
             if block_hash in done:
                 continue
-            raw = await self._rpcs[0].call(msgspec.Raw, "eth_getBlockByHash", block_hash, True)  # noqa: FBT003  RPC
+            raw = await self._rpcs[0].call(msgspec.Raw, "eth_getBlockByHash", block_hash, True)  # noqa: FBT003  as the node wants it
             block = _decoded(_MAYBE_BLOCK, raw, self.name)
             if block is None:
                 raise NodeBlockGone(f"{self.name}: block {block_hash}")

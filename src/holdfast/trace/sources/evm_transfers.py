@@ -36,7 +36,7 @@ def _topic(signature: str) -> str:
     return "0x" + keccak256(signature.encode()).hex()
 
 
-_DEPOSIT, _WITHDRAWAL = _topic("Deposit(address,uint256)"), _topic("Withdrawal(address,uint256)")
+_DEPOSIT, _UNWRAPPED = _topic("Deposit(address,uint256)"), _topic("Withdrawal(address,uint256)")
 _PIECES = frozenset({
     _topic("TransferSingle(address,address,address,uint256,uint256)"),
     _topic("TransferBatch(address,address,address,uint256[],uint256[])"),
@@ -294,7 +294,7 @@ def _inside(source: object, target: object, value: object) -> Inside | None:
 
 def _wrapped(log: EvmLog) -> tuple[str, str, int] | LeftOut | None:
     """A wrapped coin that is made or taken back, where its contract tells no transfer of it."""
-    if len(log.topics) != 2 or log.topics[0].lower() not in (_DEPOSIT, _WITHDRAWAL):
+    if len(log.topics) != 2 or log.topics[0].lower() not in (_DEPOSIT, _UNWRAPPED):
         return None
     holder, units = checksum(unhex(log.topics[1])[-20:]), int.from_bytes(unhex(log.data)[:_WORD])
     if not units:
