@@ -72,7 +72,7 @@ def test_a_stranger_cannot_clear_a_thief_by_calling_him_an_exchange() -> None:
         vouched(label(thief, LabelKind.THEFT)),
         stranger(Claim("ETH", thief, "A fine exchange", LabelKind.EXCHANGE)),
     )
-    assert reasons(*feeds) == []
+    assert reasons(*feeds) == [RefusedFor.CONTRADICTED]
 
 
 @pytest.mark.parametrize("shape", ["31 letters of the head", "12 of the head", "five at both ends"])

@@ -83,6 +83,21 @@ def test_json_lists_of_objects_are_read_however_their_columns_are_called() -> No
     assert (label.network, label.kind, label.confidence, label.name) == (TRON, LabelKind.THEFT, 75, "CoinsPaid")
 
 
+def test_a_list_of_incidents_gives_each_of_its_addresses_the_incidents_name() -> None:
+    incident = {
+        "name": "A theft",
+        "addresses": [{"chain": "ETH", "address": ROUTER, "role": "exploiter", "ref": "a page"}],
+    }
+    (label,) = read_bytes(msgspec.json.encode({"incidents": [incident]}), ".json", reading(family="seeds")).labels
+    assert (label.name, label.kind, label.source) == ("A theft", LabelKind.THEFT, "seeds: a page")
+
+
+def test_the_real_seeds_of_six_incidents_can_be_read(real_data: RealData) -> None:
+    feed = read_file(real_data.seeds, reading(family="seeds", ceiling=80))
+    assert len(feed.labels) >= 90
+    assert len({label.name for label in feed.labels}) == 6
+
+
 @pytest.mark.parametrize(
     ("ticker", "text", "network"),
     [

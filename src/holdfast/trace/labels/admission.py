@@ -113,8 +113,8 @@ def _unread(claim: Claim, source: str, reason: RefusedFor, why: str) -> Refusal:
 def weigh(feeds: Sequence[Feed], facts: Facts | None = None, decisions: Iterable[Decision] = ()) -> Admission:
     """All labels of all feeds, weighed against each other and against what chains tell.
 
-    Only claims that speak ill of an owner (`ACCUSING`) are doubted here: a wrong "exchange" loses a trace, a wrong
-    "thief" stops somebody's money. A state's list of sanctions is law, true or not, and is not doubted either.
+    Claims that speak ill of an owner (`ACCUSING`) are doubted most: a wrong "exchange" loses a trace, a wrong "thief"
+    stops somebody's money. A state's list of sanctions is law, true or not, and is not doubted.
     What a feed says that nobody has vouched for counts for nothing against one that somebody has.
     """
     decided = {(*key_of(each.network, each.address), each.source): each for each in decisions}
@@ -151,7 +151,7 @@ class _Weighing:
     def against(self, label: Label, feed: Feed) -> _Doubt | None:
         """What speaks against it; None: nothing that is known here."""
         if label.kind not in ACCUSING:
-            return None
+            return self._clearing(label, feed)
         degree = self._facts.of(label.network, label.address)
         return (
             _placeholder(label)
@@ -159,6 +159,15 @@ class _Weighing:
             or _silent(label, degree, self._facts)
             or self._lookalike(label, feed, degree)
         )
+
+    def _clearing(self, label: Label, feed: Feed) -> _Doubt | None:
+        """A stranger's word that a known thief's address is a service."""
+        if feed.is_vouched or label.kind not in _KNOWN_THINGS:
+            return None
+        for source, other in self._said[key_of(label.network, label.address)[1]]:
+            if source.is_vouched and other.kind in ACCUSING:
+                return RefusedFor.CONTRADICTED, f"{other.source} knows it as {other.name} ({other.kind})"
+        return None
 
     def _service(self, label: Label, feed: Feed, degree: Degree | None) -> _Doubt | None:
         """Another feed's word that it is a service, or a crowd on both sides."""

@@ -45,6 +45,8 @@ class RefusedFor(StrEnum):
     """It shares more digits with a known address than chance allows, and then goes on otherwise."""
     SERVICE = "service-address"
     """Another source knows it as a service or a contract: it cannot be a person's who did ill."""
+    CONTRADICTED = "contradicted"
+    """It calls a service what a source that somebody vouches for knows as a thief's: that would end traces there."""
     SILENT = "no-activity"
     """Every transfer of that network is known, and none is its."""
     WORDS = "malformed-row"

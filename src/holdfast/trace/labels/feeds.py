@@ -30,7 +30,7 @@ SIZE_MOST = 500_000_000
 _NETWORK = ("network", "chain", "currency", "asset", "ticker")
 _NAME = ("name", "label", "entity", "actor", "owner")
 _KIND = ("kind", "category", "type", "role", "abuse", "concept")
-_LISTS = ("labels", "tags", "addresses", "items", "data", "entries")
+_LISTS = ("labels", "tags", "addresses", "items", "data", "entries", "incidents")
 _CONFIDENCE = {"high": 75, "medium": 50, "low": 25}
 
 
@@ -149,7 +149,7 @@ def _claim(row: Mapping[str, Any], number: int, how: Reading) -> Claim | str:
         stated_at=moment(row.get("stated_at") or row.get("date")),
         valid_from=moment(row.get("valid_from")),
         valid_until=moment(row.get("valid_until")),
-        source=_first(row, ("source", "ref", "reference")),
+        source=_first(row, ("ref", "reference", "source")),
     )
 
 
@@ -171,7 +171,19 @@ def _objects(content: bytes) -> Iterator[Mapping[str, Any]]:
     if not isinstance(document, list):
         raise FeedMalformed("a JSON feed is a list of objects, or an object with such a list as `labels`")
     for each in document:
-        yield each if isinstance(each, dict) else {"address": each} if isinstance(each, str) else {}
+        yield from _members(each)
+
+
+def _members(each: object) -> Iterator[Mapping[str, Any]]:
+    """One row, or the rows of one incident: what is said of it holds of each of its addresses that does not differ."""
+    if isinstance(each, str):
+        yield {"address": each}
+    elif isinstance(each, dict) and isinstance(each.get("addresses"), list):
+        common = {key: value for key, value in each.items() if isinstance(value, str | int)}
+        for member in each["addresses"]:
+            yield {**common, **(member if isinstance(member, dict) else {"address": member})}
+    else:
+        yield each if isinstance(each, dict) else {}
 
 
 def followed(before: Feed, now: Feed) -> Feed:
