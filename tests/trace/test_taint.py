@@ -81,11 +81,13 @@ def test_the_compiled_queue_is_that_of_plain_python(case: tuple[list[Row], list[
     queues: list[deque[list[int]]] = [deque() for _ in range(NODES)]
     held, moved = [0] * NODES, {}
     for row, (source, target, amount) in enumerate(transfers):
-        left, carried = amount, 0
+        # All that can be taken is what lay there: not what a payer puts to himself.
+        left, carried, own = amount, 0, sum(parcel[0] for parcel in queues[source])
         while left:
-            if queues[source] and not stops[source]:
+            if own and not stops[source]:
                 parcel = queues[source][0]
-                part, dirty = min(left, parcel[0]), bool(parcel[1]) or row in thefts
+                part, dirty = min(left, own, parcel[0]), bool(parcel[1]) or row in thefts
+                own -= part
                 parcel[0] -= part
                 if not parcel[0]:
                     queues[source].popleft()
@@ -131,6 +133,13 @@ def test_clayton_pays_out_what_came_in_first() -> None:
     assert spread(flows, [1], Policy.MOST).moved() == {1: 10, 2: 8, 3: 2}
     assert spread(flows, [1], Policy.LEAST).moved() == {1: 10, 2: 3, 3: 7}
     assert spread(flows, [1], Policy.POISON).moved() == {1: 10, 2: 8, 3: 7}
+
+
+def test_who_pays_himself_more_than_he_is_known_to_have_is_done_with_at_once() -> None:
+    flows = flows_of([(0, 1, 3), (1, 1, UNITS_MAX - 1), (1, 2, 3)], NODES)
+    for policy in (Policy.HAIRCUT, Policy.FIFO, Policy.MOST, Policy.LEAST):
+        assert sum(spread(flows, [0], policy).lies().values()) == 3
+    assert spread(flows, [0], Policy.FIFO).moved() == {0: 3, 1: 3, 2: 3}
 
 
 def test_a_service_keeps_what_came_to_it() -> None:

@@ -22,66 +22,84 @@ def _grown(column):
     return more
 
 
+# What the proportional policies know of a node, side by side so that a look at it is one line of the cache: what lies
+# there (upper, lower word), how much of it is tainted (upper, lower word).
+_LIES_H, _LIES_L, _TAINT_H, _TAINT_L, _PURSE = 0, 1, 2, 3, 4
+
+
+@njit(inline="always")
+def _carried(purses, f, ah, al, policy):
+    """What a transfer of these units takes of the taint that lies at its source."""
+    bh, bl, th, tl = purses[f + _LIES_H], purses[f + _LIES_L], purses[f + _TAINT_H], purses[f + _TAINT_L]
+    mh, ml = ZERO, ZERO
+    if th == ZERO and tl == ZERO:
+        return mh, ml
+    if policy == POISON:
+        mh, ml = ah, al
+    elif not is_less(ah, al, bh, bl):
+        mh, ml = th, tl
+    elif policy == HAIRCUT:
+        mh, ml = share(th, tl, ah, al, bh, bl)
+    elif policy == MOST:
+        mh, ml = (th, tl) if is_less(th, tl, ah, al) else (ah, al)
+    else:
+        ch, cl = subtract(bh, bl, th, tl)
+        if is_less(ch, cl, ah, al):
+            mh, ml = subtract(ah, al, ch, cl)
+    return mh, ml
+
+
 @njit(cache=True)
-def proportion(source, target, low, high, thefts, stops, sizes, policy):
+def proportion(source, target, low, high, thefts, stops, sizes, purses, policy):
     """All policies that need only two sums a node: how much lies there, and how much of it is tainted.
 
-    `sizes`: nodes, and `least` as two words. Rows, high and low of what moved; high and low of what lies; what was cut.
+    `sizes`: nodes, and `least` as two words. `purses`: four zeros a node. Rows, high and low of what moved; high and
+    low of what lies; what was cut.
     """
-    nodes, least_h, least_l = np.int64(sizes[0]), sizes[1], sizes[2]
-    lies_h, lies_l = np.zeros(nodes, np.uint64), np.zeros(nodes, np.uint64)
-    taint_h, taint_l = np.zeros(nodes, np.uint64), np.zeros(nodes, np.uint64)
+    least_h, least_l = sizes[1], sizes[2]
     rows, moved_h, moved_l = np.empty(1024, np.int64), np.empty(1024, np.uint64), np.empty(1024, np.uint64)
     found, at, cut_h, cut_l = 0, 0, ZERO, ZERO
     is_wide = len(high) > 0
     for row in range(len(source)):
-        f, t = source[row], target[row]
+        is_stop = stops[source[row]]
+        f, t = _PURSE * np.int64(source[row]), _PURSE * np.int64(target[row])
         ah, al = (high[row] if is_wide else ZERO), low[row]
-        th, tl, bh, bl = taint_h[f], taint_l[f], lies_h[f], lies_l[f]
         is_theft = at < len(thefts) and thefts[at] == row
         mh, ml = ZERO, ZERO
         if is_theft:
             at += 1
             mh, ml = ah, al
-        elif (th != ZERO or tl != ZERO) and not stops[f]:
-            if policy == POISON:
-                mh, ml = ah, al
-            elif not is_less(ah, al, bh, bl):
-                mh, ml = th, tl
-            elif policy == HAIRCUT:
-                mh, ml = share(th, tl, ah, al, bh, bl)
-            elif policy == MOST:
-                mh, ml = (th, tl) if is_less(th, tl, ah, al) else (ah, al)
-            else:
-                ch, cl = subtract(bh, bl, th, tl)
-                if is_less(ch, cl, ah, al):
-                    mh, ml = subtract(ah, al, ch, cl)
-        if not stops[f]:
+        elif not is_stop:
+            mh, ml = _carried(purses, f, ah, al, policy)
+        if not is_stop:
+            bh, bl = purses[f + _LIES_H], purses[f + _LIES_L]
+            lh, ll = ZERO, ZERO
             if is_less(ah, al, bh, bl):
-                lies_h[f], lies_l[f] = subtract(bh, bl, ah, al)
-            else:
-                lies_h[f], lies_l[f] = ZERO, ZERO
+                lh, ll = subtract(bh, bl, ah, al)
+            purses[f + _LIES_H], purses[f + _LIES_L] = lh, ll
+            th, tl = purses[f + _TAINT_H], purses[f + _TAINT_L]
             if policy != POISON and not is_theft:
-                taint_h[f], taint_l[f] = subtract(th, tl, mh, ml)
-            elif policy != POISON and is_less(lies_h[f], lies_l[f], th, tl):  # what was stolen before is stolen anew
-                xh, xl = subtract(th, tl, lies_h[f], lies_l[f])
+                purses[f + _TAINT_H], purses[f + _TAINT_L] = subtract(th, tl, mh, ml)
+            elif policy != POISON and is_less(lh, ll, th, tl):  # what was stolen before is stolen anew
+                xh, xl = subtract(th, tl, lh, ll)
                 cut_h, cut_l = add(cut_h, cut_l, xh, xl)
-                taint_h[f], taint_l[f] = lies_h[f], lies_l[f]
-        lies_h[t], lies_l[t] = add(lies_h[t], lies_l[t], ah, al)
+                purses[f + _TAINT_H], purses[f + _TAINT_L] = lh, ll
+        purses[t + _LIES_H], purses[t + _LIES_L] = add(purses[t + _LIES_H], purses[t + _LIES_L], ah, al)
         if mh == ZERO and ml == ZERO:
             continue
         if is_less(mh, ml, least_h, least_l) and not is_theft:
             cut_h, cut_l = add(cut_h, cut_l, mh, ml)
             continue
         if policy == POISON:
-            taint_l[t] = ONE
+            purses[t + _TAINT_L] = ONE
         else:
-            taint_h[t], taint_l[t] = add(taint_h[t], taint_l[t], mh, ml)
+            purses[t + _TAINT_H], purses[t + _TAINT_L] = add(purses[t + _TAINT_H], purses[t + _TAINT_L], mh, ml)
         if found == len(rows):
             rows, moved_h, moved_l = _grown(rows), _grown(moved_h), _grown(moved_l)
         rows[found], moved_h[found], moved_l[found] = row, mh, ml
         found += 1
-    return rows[:found], moved_h[:found], moved_l[:found], taint_h, taint_l, cut_h, cut_l
+    lies_h, lies_l = purses[_TAINT_H::_PURSE].copy(), purses[_TAINT_L::_PURSE].copy()
+    return rows[:found], moved_h[:found], moved_l[:found], lies_h, lies_l, cut_h, cut_l
 
 
 # A parcel is two or three words in a row: its lower units, twice the place of the parcel behind it (plus one if it is
@@ -141,17 +159,27 @@ def _put(ends, parcels, width, node, ph, pl, is_dirty):
         parcels[at + _HIGH] = np.int64(ph)
 
 
+@njit
+def _held(ends, parcels, width, node):
+    """All that lies in a node's queue."""
+    sh, sl, here = ZERO, ZERO, np.int64(ends[2 * node])
+    while here != 0:
+        at = width * here
+        sh, sl = add(sh, sl, np.uint64(parcels[at + _HIGH]) if width > _HIGH else ZERO, np.uint64(parcels[at]))
+        here = parcels[at + _LINK] >> 1
+    return sh, sl
+
+
 @njit(cache=True)
-def first_in_first_out(source, target, low, high, thefts, stops, sizes):
+def first_in_first_out(source, target, low, high, thefts, stops, sizes, ends, parcels):
     """What came first leaves first (Clayton's Case, 1816): a queue of parcels at each node, each clean or tainted.
 
-    Arguments and results are those of `proportion`. Never more parcels than transfers: each adds one at the most.
+    Arguments and results are those of `proportion`, and room: `ends` of zeros, two a node and two more; `parcels` of
+    two words a transfer (three where amounts are wide) and two transfers more. Each adds one parcel at the most.
     """
     nodes, least_h, least_l = np.int64(sizes[0]), sizes[1], sizes[2]
     is_wide = len(high) > 0
     width = 3 if is_wide else 2
-    parcels = np.empty(width * (len(source) + 2), np.int64)
-    ends = np.zeros(2 * nodes + 2, np.int32)
     taint_h, taint_l = np.zeros(nodes, np.uint64), np.zeros(nodes, np.uint64)
     rows, moved_h, moved_l = np.empty(1024, np.int64), np.empty(1024, np.uint64), np.empty(1024, np.uint64)
     found, at, cut_h, cut_l = 0, 0, ZERO, ZERO
@@ -161,10 +189,15 @@ def first_in_first_out(source, target, low, high, thefts, stops, sizes):
         is_theft = at < len(thefts) and thefts[at] == row
         at += 1 if is_theft else 0
         mh, ml = ZERO, ZERO
+        oh, ol = nh, nl  # at the most from what lay there: who pays himself must not take twice what he just put
+        if f == t and not stops[f]:
+            hh, hl = _held(ends, parcels, width, f)
+            oh, ol = (hh, hl) if is_less(hh, hl, nh, nl) else (nh, nl)
         while nh != ZERO or nl != ZERO:
             ph, pl, is_taken_dirty = nh, nl, is_theft
-            if ends[2 * f] != 0 and not stops[f]:
-                ph, pl, was_dirty = _take(ends, parcels, width, f, nh, nl)
+            if ends[2 * f] != 0 and not stops[f] and (oh != ZERO or ol != ZERO):
+                ph, pl, was_dirty = _take(ends, parcels, width, f, oh, ol)
+                oh, ol = subtract(oh, ol, ph, pl)
                 is_taken_dirty = was_dirty or is_theft
                 if was_dirty:
                     taint_h[f], taint_l[f] = subtract(taint_h[f], taint_l[f], ph, pl)

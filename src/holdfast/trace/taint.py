@@ -89,10 +89,12 @@ def spread(
     sizes = np.array([flows.nodes, least_units // WORD, least_units % WORD], dtype=np.uint64)
     begin = np.array(thefts, dtype=np.int64)
     columns = (flows.source, flows.target, flows.low, flows.high, begin, ends, sizes)
+    # The room that is looked at in no order is numpy's, which asks the system for huge pages; a kernel's own is not.
     if policy is Policy.FIFO:
-        found = kernels.first_in_first_out(*columns)
+        parcels = np.empty((3 if len(flows.high) else 2) * (len(flows) + 2), np.int64)
+        found = kernels.first_in_first_out(*columns, np.zeros(2 * flows.nodes + 2, np.int32), parcels)
     else:
-        found = kernels.proportion(*columns, _BY_SUMS[policy])
+        found = kernels.proportion(*columns, np.zeros(4 * flows.nodes, np.uint64), _BY_SUMS[policy])
     rows, moved_high, moved_low, lies_high, lies_low, cut_high, cut_low = found
     cut = int(cut_high) * WORD + int(cut_low)
     return Taint(policy, rows, moved_high, moved_low, lies_high, lies_low, cut)

@@ -23,11 +23,13 @@ def python_fifo(stored: Stored) -> int:
     rows = zip(flows.source.tolist(), flows.target.tolist(), flows.low.tolist(), strict=True)
     for row, (source, target, units) in enumerate(rows):
         left, dirty_units, queue, ahead = units, 0, queues[source], queues[target]
+        own = sum(parcel[0] for parcel in queue) if source == target else units
         while left:
             part, is_dirty = left, row in thefts
-            if queue:
+            if queue and own:
                 parcel = queue[0]
-                part, is_dirty = min(left, parcel[0]), bool(parcel[1]) or is_dirty
+                part, is_dirty = min(left, own, parcel[0]), bool(parcel[1]) or is_dirty
+                own -= part
                 parcel[0] -= part
                 if not parcel[0]:
                     queue.popleft()
