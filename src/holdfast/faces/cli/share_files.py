@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from holdfast.core.errors import BadInput
+from holdfast.faces.cli.terminal import say
 
 if TYPE_CHECKING:
     from holdfast.trace.link.incident import Node
@@ -44,6 +45,7 @@ def read_notices(path: Path) -> Received:
 def own_addresses(path: Path | None) -> frozenset[Node]:
     """Addresses that never leave. Raises `OwnAddressMalformed`: a line that is not understood must not be skipped."""
     if path is None:
+        say("holdfast: no --own file: an address of yours or of a customer whom the thief paid would leave.")
         return frozenset()
     lines = [line.split("#")[0].strip() for line in path.read_text("utf-8").splitlines()]
     return frozenset(node(line, OwnAddressMalformed) for line in lines if line)
