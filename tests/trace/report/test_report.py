@@ -59,6 +59,13 @@ def test_the_same_case_and_date_give_the_same_bytes(case: Case, tmp_path: Path) 
     assert {"flow.csv", "ends.csv", "trace.json", "transfers.jsonl", "custody.txt", "forms/ic3.pdf"} <= first.keys()
 
 
+def test_a_report_that_is_made_again_leaves_nothing_of_the_one_before(case: Case, tmp_path: Path) -> None:
+    files = made(case)
+    write(tmp_path / "report", files)
+    write(tmp_path / "report", {path: data for path, data in files.items() if not path.startswith("requests/")})
+    assert not list((tmp_path / "report" / "requests").iterdir())
+
+
 def test_the_summary_says_what_was_taken_and_where_it_is(case: Case) -> None:
     report = json.loads(made(case)["report.json"])
     assert len(report["summary"]) <= 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from holdfast.trace.case import Case
     from holdfast.trace.labels.where import Holding
+    from holdfast.trace.report.material import Material
 
 
 class ReportDiffers(Conflict):
@@ -78,7 +80,7 @@ def make(  # noqa: PLR0913  one option of the command line each
 ) -> None:
     """Make the report of a case, in its folder `report`, and the same as one zip file.
 
-    Example: `holdfast report theft --statement us.json`
+    Example: `holdfast report make theft --statement us.json`; `make` may be left out
     """
     from holdfast.faces.cli.trace_sources import now
     from holdfast.trace.case import Case
@@ -96,6 +98,7 @@ def make(  # noqa: PLR0913  one option of the command line each
         prices=read_prices(prices.read_text(encoding="utf-8"), currency) if prices is not None else Prices(),
         holdings=asyncio.run(_holdings(opened, node or ())),
     )  # fmt: skip
+    material = replace(material, annexes={**material.annexes, **_indicators(opened, material)})
     found = files_of(material, opened.evidence().raw, is_timestamped=bool(timestamp_url))
     if timestamp_url:
         found[TOKEN] = stamped(found[MANIFEST], timestamp_url, timestamp_roots)
@@ -131,6 +134,25 @@ def verify(
     )  # fmt: skip
     if checked.faults:
         raise ReportDiffers(checked.faults[0])
+
+
+def _indicators(case: Case, material: Material) -> dict[str, bytes]:
+    """The STIX bundle beside the report, where it is stated who reports."""
+    from contextlib import ExitStack
+
+    from holdfast.faces.cli.trace_link import opened
+    from holdfast.trace.share.leaving import NothingToShare, Telling, notice
+    from holdfast.trace.share.stix import bundle
+
+    by = material.statement.reporter.organisation
+    if not by:
+        return {}
+    with ExitStack() as stores:
+        told = Telling(incident=material.name, name=material.name, by=by, at=material.made_at)
+        try:
+            return {"indicators.stix.json": bundle(notice(opened(case.directory, stores), told))}
+        except NothingToShare:
+            return {}
 
 
 def _moment(text: str) -> int:

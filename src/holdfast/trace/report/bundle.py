@@ -86,7 +86,16 @@ def files_of(material: Material, raw: Callable[[str], bytes], *, is_timestamped:
 
 
 def write(directory: Path, found: Mapping[str, bytes]) -> Path:
-    """Write the files below a directory, and all of them as one zip file beside it; that one's path."""
+    """Write the files below a directory, and all of them as one zip file beside it; that one's path.
+
+    What an earlier report left there by its manifest, and this one does not have, is taken away.
+    """
+    before = directory / MANIFEST
+    if before.is_file():
+        listed = msgspec.json.decode(before.read_bytes(), type=Manifest).files
+        for path in {*(one.path for one in listed), TOKEN} - set(found):
+            if ".." not in Path(path).parts and not Path(path).is_absolute():
+                (directory / path).unlink(missing_ok=True)
     for path, data in found.items():
         place = directory / path
         place.parent.mkdir(parents=True, exist_ok=True)
