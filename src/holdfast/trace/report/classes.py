@@ -41,7 +41,7 @@ ISSUERS = {
     # Contracts as the issuers publish them (tether.to/en/supported-protocols, developers.circle.com), CAIP-19.
     "eip155:1/erc20:0xdac17f958d2ee523a2206206994597c13d831ec7": Issuer("Tether", "USDT"),
     "eip155:43114/erc20:0x9702230a8ea53601f5cd2dc00fdbc13d4df4a8c7": Issuer("Tether", "USDT"),
-    "tron:728126428/trc20:TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t": Issuer("Tether", "USDT"),
+    "tron:0x2b6653dc/trc20:TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t": Issuer("Tether", "USDT"),
     "eip155:1/erc20:0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48": Issuer("Circle", "USDC"),
     "eip155:8453/erc20:0x833589fcd6edb6e08f4c7c32d4f71b54bda02913": Issuer("Circle", "USDC"),
     "eip155:42161/erc20:0xaf88d065e77c8cc2239327c5edb3a432268e5831": Issuer("Circle", "USDC"),
