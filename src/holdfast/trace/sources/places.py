@@ -43,6 +43,8 @@ _NAMES = {
     "zcash": ZCASH, "zec": ZCASH, "dash": DASH, "tron": TRON, "trx": TRON, "trc20": TRON,
     "solana": SOLANA, "sol": SOLANA, "ripple": XRP, "xrp": XRP, "xrpl": XRP, "monero": MONERO, "xmr": MONERO,
 }  # fmt: skip
+_CAIP = {"tron:728126428": TRON, "tron:mainnet": TRON, "solana:mainnet": SOLANA, "xrpl:mainnet": XRP}
+"""Other ids that are in use for the same networks."""
 _COINS = {
     TRON: ("TRX", 195, 6), SOLANA: ("SOL", 501, 9), XRP: ("XRP", 144, 6), MONERO: ("XMR", 128, 12),
     BITCOIN_CASH: ("BCH", 145, 8), BITCOIN_SV: ("BSV", 236, 8), BITCOIN_GOLD: ("BTG", 156, 8), ZCASH: ("ZEC", 133, 8),
@@ -79,6 +81,8 @@ def network_named(text: str) -> str:
         return known
     if plain.isascii() and plain.isdigit() and 0 < int(plain[:32]) < 1 << 64:
         return f"eip155:{int(plain)}"
+    if plain in _CAIP:
+        return _CAIP[plain]
     if plain in _COINS or re.fullmatch(r"eip155:[1-9][0-9]{0,31}", plain, re.ASCII):
         return plain
     return _NAMES.get("".join(char for char in plain.lower() if char.isalnum()), "")
