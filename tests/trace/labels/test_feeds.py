@@ -118,6 +118,21 @@ def test_both_forms_of_a_bitcoin_cash_address_are_one_place() -> None:
     assert cash == place_of("BCH", "1BpEi6DfDAUFd7GtittLSdBeYJvcoaVggu")
 
 
+LIST = """<Sanctions><DateOfIssue><Year>2025</Year><Month>11</Month><Day>19</Day></DateOfIssue>
+<FeatureType ID="345">Digital Currency Address - ETH</FeatureType>
+<DistinctParty><Profile ID="1"><Alias Primary="true"><NamePartValue ScriptID="215">X</NamePartValue></Alias>
+<Feature FeatureTypeID="345"><VersionDetail>0x098B716B8Aaf21512996dC57EB0615e2383E2f96</VersionDetail></Feature>
+</Profile></DistinctParty><SanctionsEntry ProfileID="1"><EntryEvent><Date><Year>2022</Year><Month>4</Month><Day>14</Day>
+</Date></EntryEvent></SanctionsEntry></Sanctions>"""
+
+
+def test_a_party_is_sanctioned_from_the_day_of_its_entry_and_entities_are_refused_even_in_a_whole_list() -> None:
+    (claim,) = ofac.parsed([LIST.encode()]).claims
+    assert (claim.name, claim.valid_from, claim.stated_at) == ("X", 1_649_894_400, 1_763_510_400)
+    with pytest.raises(FeedMalformed):
+        ofac.parsed([b'<!DOCTYPE x [<!ENTITY a "x">]>', LIST.replace(">X<", ">&a;<").encode()])
+
+
 @pytest.mark.parametrize(
     "text",
     [
