@@ -84,13 +84,14 @@ def test_the_only_fresh_output_is_change() -> None:
 
 def test_of_a_coinjoin_nothing_is_change_and_each_output_is_one_of_n() -> None:
     world = World()
-    theft = stolen_output(world, 100)
-    inputs = [("theft:0", "thief", 100), *((f"x{n}:0", f"other{n}", 100) for n in range(3))]
-    world.spend(inputs, [(f"out{n}", 100) for n in range(4)], id_="join")
+    theft = stolen_output(world, 130)
+    inputs = [("theft:0", "thief", 130), *((f"x{n}:0", f"other{n}", 100) for n in range(3))]
+    world.spend(inputs, [*((f"out{n}", 100) for n in range(4)), ("thief", 30)], id_="join")
     trace = follow(ListedTransfers(world.rows), NOBODY, [theft])
     outs = [step for step in trace.steps if step.transfer.target.startswith("out")]
     assert {(step.reason, step.of, step.confidence) for step in outs} == {(Reason.MIXER, 4, 25)}
-    assert sum(lies(trace, f"out{n}") for n in range(4)) == 100
+    assert all(step.reason is not Reason.CHANGE for step in trace.steps)
+    assert sum(lies(trace, f"out{n}") for n in range(4)) + lies(trace, "thief") == 130
     assert not balances(trace)
 
 

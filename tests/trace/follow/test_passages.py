@@ -66,6 +66,7 @@ def test_change_of_a_bitcoin_payment_into_a_bridge_stays_with_the_payer() -> Non
     world.transaction(("vault", HIM, 30, ETH), memo=f"OUT:{'CD' * 32}")
     trace = follow(ListedTransfers(world.rows), Known(asgard=LabelKind.BRIDGE), [theft])
     assert (lies(trace, HIM), lies(trace, "bc1thief")) == (30, 290)
+    assert end_at(trace, "bc1thief").kind is EndKind.UNSPENT
     assert not balances(trace)
 
 
