@@ -218,6 +218,27 @@ def test_a_coinjoin_in_which_both_loots_took_part_links_nobody() -> None:
     assert not [link for link in compare(one, other).links if "join" in link.addresses]
 
 
+def test_a_bitcoin_address_that_was_only_reported_and_paid_another_one_is_class_a() -> None:
+    network = "bip122:000000000019d6689c085ae165831e93"
+
+    def row(order: int, source: str, target: str, movement: Movement, units: int = 10) -> Transfer:
+        return Transfer(network, 5, order, NOON, "tx", source, target, f"{network}/slip44:0", units, movement)
+
+    plain = [row(0, "one", "tx", Movement.INPUT), row(1, "tx", "two", Movement.OUTPUT)]
+    found = compare(
+        Incident("a", transfers=ListedTransfers(plain), addresses=((network, "one"),)),
+        Incident("b", addresses=((network, "two"),)),
+    )
+    assert [(link.evidence, link.addresses) for link in found.links] == [(Evidence.DIRECT, ("one", "two"))]
+    mixed = [row(n, who, "tx", Movement.INPUT) for n, who in enumerate(("one", "x", "y"))]
+    mixed += [row(5 + n, "tx", who, Movement.OUTPUT, 9) for n, who in enumerate(("two", "x 2", "y 2"))]
+    through_coinjoin = compare(
+        Incident("a", transfers=ListedTransfers(mixed), addresses=((network, "one"),)),
+        Incident("b", addresses=((network, "two"),)),
+    )
+    assert through_coinjoin.verdict is Verdict.NOTHING
+
+
 def test_one_key_on_two_networks_is_class_c() -> None:
     tron = Incident("tron", addresses=((TRON, "TNMW5iEH7CCudMTGFJA9Ch6KSf6J3hAJem"),))
     from holdfast.trace.link.keys import key_of

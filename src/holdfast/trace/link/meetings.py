@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from holdfast.trace.link.incident import Held, Incident, Node, assets
@@ -36,16 +36,33 @@ class Side:
 
 def direct(one: Side, other: Side, around: Surroundings) -> list[Link]:
     """Class A: transfers of a genuine asset from what one thief held to what the other's held before."""
-    found: dict[tuple[str, str, str], list[Transfer]] = {}
+    found: dict[tuple[Node, Node], list[Transfer]] = {}
+    known = assets(one.incident) | assets(other.incident)
     for payer, payee in ((one, other), (other, one)):
-        senders = [node for node in payer.held if node not in payee.held]
-        around.load(senders)
-        for node in senders:
-            for each in around.of(node).leaving:
-                target = each.network, each.target
-                if target in payee.held and _counts(each, one, other) and _is_own(target, each, payer, (payee, around)):
-                    found.setdefault((each.network, each.source, each.target), []).append(each)
-    return [_direct_link(transfers, one, other) for transfers in found.values()]
+        for sender, each in _payments(payer, payee, around):
+            target = each.network, each.target
+            if target in payee.held and _counts(each, known) and _is_own(target, each, payer, (payee, around)):
+                found.setdefault((sender, target), []).append(each)
+    return [_direct_link(source, transfers, one, other) for (source, _), transfers in found.items()]
+
+
+def _payments(payer: Side, payee: Side, around: Surroundings) -> Iterator[tuple[Node, Transfer]]:
+    """Who paid, and what: in the Bitcoin family the outputs of a transaction that an address paid into, change too."""
+    senders = [node for node in payer.held if node not in payee.held]
+    around.load(senders)
+    spends = {
+        (each.network, each.target): node
+        for node in senders
+        for each in around.of(node).leaving
+        if each.movement is Movement.INPUT
+    }
+    around.load(spends)
+    for node in senders:
+        if node not in spends:
+            yield from ((node, each) for each in around.of(node).leaving)
+    for transaction, node in spends.items():
+        if not _is_coinjoin(around, transaction):
+            yield from ((node, each) for each in around.of(transaction).leaving)
 
 
 def _is_own(target: Node, transfer: Transfer, payer: Side, to: tuple[Side, Surroundings]) -> bool:
@@ -57,17 +74,16 @@ def _is_own(target: Node, transfer: Transfer, payer: Side, to: tuple[Side, Surro
     return any(since <= each.time < transfer.time for each in around.of(target).leaving)
 
 
-def _counts(transfer: Transfer, one: Side, other: Side) -> bool:
+def _counts(transfer: Transfer, known: Collection[str]) -> bool:
     """Not nothing, and of an asset that a token's maker cannot have forged for the purpose."""
     if transfer.units <= 0 or transfer.movement is Movement.FEE:
         return False
-    known = assets(one.incident) | assets(other.incident)
     return transfer.movement is not Movement.TOKEN or not known or transfer.asset in known
 
 
-def _direct_link(transfers: Sequence[Transfer], one: Side, other: Side) -> Link:
+def _direct_link(source: Node, transfers: Sequence[Transfer], one: Side, other: Side) -> Link:
     first = transfers[0]
-    source, target = (first.network, first.source), (first.network, first.target)
+    target = first.network, first.target
     payer, payee = (one, other) if source in one.held else (other, one)
     confidence = min(payer.held[source].confidence, payee.held[target].confidence)
     how = "reported or robbed into" if payee.held[target].is_root else f"held since {payee.held[target].since}"
@@ -76,12 +92,12 @@ def _direct_link(transfers: Sequence[Transfer], one: Side, other: Side) -> Link:
     return Link(
         id="",
         evidence=Evidence.DIRECT,
-        why=f"{first.source}, which held loot of {payer.incident.name}, paid {first.target}, an address of "
+        why=f"{source[1]}, which held loot of {payer.incident.name}, paid {first.target}, an address of "
         f"{payee.incident.name} ({how}): {amounts}{more}",
         alternatives=_DIRECT_ELSE,
         confidence=confidence,
         network=first.network,
-        addresses=(first.source, first.target),
+        addresses=(source[1], first.target),
         transactions=tuple(dict.fromkeys(each.transaction for each in transfers)),
         steps=_steps((payer, source), (payee, target)),
         evidence_ids=tuple(dict.fromkeys(each.evidence for each in transfers if each.evidence)),
