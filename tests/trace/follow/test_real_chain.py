@@ -58,11 +58,8 @@ async def test_a_peel_chain_a_mix_and_a_deposit_are_found_again(chain: RegtestNo
     assert (len(peeled.steps), len(peeled.peels)) == (4, 4)
     assert peeled.ended == "money from elsewhere went on with it"
     assert end_at(trace, deposit).kind is EndKind.SERVICE
-    whole = left + COIN
-    first = COIN * left // whole
-    assert lies(trace, deposit) == first
-    assert lies(trace, deposit, "fifo") == left
-    assert lies(trace, keep, "fifo") == 0
+    assert lies(trace, deposit) == COIN * left // (left + COIN)
+    assert (lies(trace, deposit, "fifo"), lies(trace, keep, "fifo")) == (left, 0)
     assert lies(trace, FEES, "fifo") == 4 * FEE
     assert not balances(trace)
 
