@@ -51,14 +51,14 @@ def loot(tmp_path: Path) -> Path:
 
 
 def ends(found: dict[str, object]) -> dict[str, int]:
-    told = found["trace"]["ends"]  # type: ignore[index]  # JSON
+    told = found["trace"]["ends"]  # type: ignore[index]  # plain JSON, whose shape is asserted
     return {end["address"].lower(): end["lies"]["fifo"] for end in told}
 
 
 def test_a_file_and_a_transaction_are_enough(loot: Path) -> None:
     found = trace("--from", HASHES[0], "--source", loot)
     assert ends(found) == {BOURSE: 6 * 10**18, FRIEND: 4 * 10**18}
-    assert found["stolen"][0]["stolen"] == 10**19  # type: ignore[index]  # JSON
+    assert found["stolen"][0]["stolen"] == 10**19  # type: ignore[index]  # plain JSON, whose shape is asserted
     assert found["case"] == ""
 
 
@@ -72,7 +72,7 @@ def test_labels_end_it_at_a_service(loot: Path, tmp_path: Path) -> None:
     found = trace("--from", HASHES[0], "--source", loot, "--vouched-labels", labels)
     assert ends(found) == {HOP: 6 * 10**18, FRIEND: 4 * 10**18}
     where = found["where"]
-    assert "Some Bourse" in {row["owner"] for row in where}  # type: ignore[attr-defined]  # JSON
+    assert "Some Bourse" in {row["owner"] for row in where}  # type: ignore[attr-defined]  # plain JSON, whose shape is asserted
 
 
 def test_a_case_is_kept_grows_and_is_followed_again(loot: Path, tmp_path: Path) -> None:
@@ -86,14 +86,14 @@ def test_a_case_is_kept_grows_and_is_followed_again(loot: Path, tmp_path: Path) 
 def test_a_person_overrules_a_step_and_the_case_remembers_it(loot: Path, tmp_path: Path) -> None:
     case = tmp_path / "case"
     found = trace("--from", HASHES[0], "--source", loot, "--case", case)
-    steps = found["trace"]["steps"]  # type: ignore[index]  # JSON
+    steps = found["trace"]["steps"]  # type: ignore[index]  # plain JSON, whose shape is asserted
     chosen = next(step["id"] for step in steps if step["transfer"]["target"].lower() == HOP)
     said = ("--case", case, "--by", "A. Analyst", "--why", "our own")
     after = trace("overrule", chosen, "--leave", *said)
     assert ends(after) == {HOP: 6 * 10**18, FRIEND: 4 * 10**18}
     assert ends(trace("--case", case)) == ends(after)
     refused = trace("overrule", "E000000000000", "--leave", *said, code=4)
-    assert refused["error"]["code"] == "theft-name-unknown"  # type: ignore[index]  # JSON
+    assert refused["error"]["code"] == "theft-name-unknown"  # type: ignore[index]  # plain JSON, whose shape is asserted
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_what_cannot_be_followed_is_refused_by_name(
     loot: Path, arguments: tuple[str, ...], code: int, name: str
 ) -> None:
     refused = trace(*(str(loot) if each == "FILE" else each for each in arguments), code=code)
-    assert refused["error"]["code"] == name  # type: ignore[index]  # JSON
+    assert refused["error"]["code"] == name  # type: ignore[index]  # plain JSON, whose shape is asserted
 
 
 def test_people_get_a_page(loot: Path) -> None:
