@@ -13,6 +13,7 @@ import typer
 from holdfast.core.errors import NotFound
 from holdfast.faces.cli.incident import CONFIG, ConfigFile, IdArgument, affected_by, one_of, opened
 from holdfast.faces.cli.terminal import Advance, JsonOption, emit, progress
+from holdfast.faces.cli.trace import Labels, Vouched
 
 if TYPE_CHECKING:
     from holdfast.faces.cli.trace_case import Found
@@ -27,16 +28,11 @@ class NothingStolen(NotFound):
     code = "nothing-stolen"
 
 
-Labels = Annotated[
-    list[Path] | None,
-    typer.Option("--labels", metavar="FILE", help="Labels: TagPack, OFAC list, CSV, JSON; repeatable."),
-]
-
-
-def trace(
+def trace(  # noqa: PLR0913  one option of the command line each
     incident_id: IdArgument = "",
     *,
     labels: Labels = None,
+    vouched: Vouched = None,
     by: Annotated[str, typer.Option("--by", help="Who asks for it: it is written into the timeline.")] = "holdfast",
     config: ConfigFile = CONFIG,
     as_json: JsonOption = False,
@@ -59,7 +55,7 @@ def trace(
         raise NothingStolen(incident.id)
     folder = store.path(incident.id) / "trace"
     with progress("incident trace") as advance:
-        found = followed_from(settings, stolen, folder, labels or (), advance)
+        found = followed_from(settings, stolen, folder, (labels or (), vouched or ()), advance)
     digest = sha256((folder / "trace.json").read_bytes()).hexdigest()
     told = f"traced {len(found.trace.steps)} steps to {len(found.trace.ends)} ends; trace.json has SHA-256 {digest}"
     store.append(incident.id, Noted(by, told, tuple({Touched(one.network, one.transaction): 0 for one in stolen})))
@@ -67,23 +63,22 @@ def trace(
 
 
 def followed_from(
-    settings: IncidentSettings, stolen: Sequence[TransactionShown], folder: Path, labels: Sequence[Path],
-    advance: Advance,
+    settings: IncidentSettings, stolen: Sequence[TransactionShown], folder: Path,
+    labels: tuple[Sequence[Path], Sequence[Path]], advance: Advance,
 ) -> Found:  # fmt: skip
-    """A case of these transactions, made or gone on with, and its trace. Raises what sources and following raise."""
+    """A case of these transactions, made or gone on with, and its trace. Raises what sources and following raise.
+
+    `labels`: files that are doubted where it matters, and files that somebody vouches for.
+    """
     import msgspec
 
-    from holdfast.faces.cli.trace_case import followed
+    from holdfast.faces.cli.trace_case import followed, labelled
     from holdfast.faces.cli.trace_sources import now
     from holdfast.trace.case import Case, CaseDocument, Theft
-    from holdfast.trace.labels.feeds import Reading, read_file
-    from holdfast.trace.labels.shelf import Shelf
 
     case = Case(folder) if Case.exists(folder) else Case.create(folder, CaseDocument(folder.parent.name, now()))
     asyncio.run(_pulled(case, settings, stolen, advance))
-    shelf = Shelf(case.labels)
-    for path in labels:
-        shelf.keep(read_file(path, Reading(family=path.stem, at=now(), network="")))
+    labelled(case, *labels)
     thefts = dict.fromkeys((*case.document.thefts, *(Theft(one.network, one.transaction) for one in stolen)))
     case.save(msgspec.structs.replace(case.document, thefts=tuple(thefts)))
     advance("following", 0, 0)

@@ -95,7 +95,7 @@ class Found:
 def run(asked: Asked, advance: Advance) -> Found:
     """Make a case, or go on with one; follow; keep what was found. Raises what every part raises."""
     with _case(asked) as case:
-        _labelled(case, asked)
+        labelled(case, asked.labels, asked.vouched, asked.network)
         stopped = _pulled(case, asked, advance)
         thefts = [_named(case, name, asked, is_thief=False) for name in asked.stolen_from]
         thefts += [_named(case, name, asked, is_thief=True) for name in asked.thieves]
@@ -193,10 +193,14 @@ def _reached(case: Case, store: Store, named: dict[tuple[str, str], Stolen]) -> 
     return sorted({end.address for end in trace.ends if end.kind is EndKind.UNSPENT})
 
 
-def _labelled(case: Case, asked: Asked) -> None:
+def labelled(case: Case, labels: Sequence[Path], vouched: Sequence[Path], network: str = "") -> None:
+    """Put these files' labels on the case's shelf; those that somebody vouches for count more. Raises what feeds raise.
+
+    `network`: of addresses that do not say theirs.
+    """
     shelf = Shelf(case.labels)
-    for path, is_vouched in (*((each, False) for each in asked.labels), *((each, True) for each in asked.vouched)):
-        how = Reading(family=path.stem, at=now(), network=asked.network and network_named(asked.network))
+    for path, is_vouched in (*((each, False) for each in labels), *((each, True) for each in vouched)):
+        how = Reading(family=path.stem, at=now(), network=network and network_named(network))
         shelf.keep(read_file(path, replace(how, ceiling=VOUCHED) if is_vouched else how))
 
 
