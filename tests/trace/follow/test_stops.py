@@ -93,6 +93,18 @@ def test_a_mostly_stolen_address_is_followed_where_the_source_shows_too_little()
     assert all(step.transfer.target != "second" for step in blind.steps)
 
 
+def test_whose_an_address_is_may_turn_out_later() -> None:
+    world = World()
+    theft = world.pay("victim", "thief", 1000)
+    world.pay("stranger", "hop", 30)
+    world.pay("thief", "hop", 10)
+    early = world.pay("hop", "early", 500)  # nobody saw it come
+    world.pay("thief", "hop", 990)
+    trace = follow(ListedTransfers(world.rows), NOBODY, [theft])
+    assert early in [step.transfer for step in trace.steps]
+    assert not balances(trace)
+
+
 def test_a_mostly_honest_address_is_not_suspected() -> None:
     world = World()
     theft = world.pay("victim", "shop", 100)

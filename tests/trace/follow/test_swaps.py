@@ -145,6 +145,15 @@ def test_who_only_passes_it_on_keeps_nothing_though_he_is_a_service() -> None:
     assert "within the same transaction" in trace.steps[-1].why
 
 
+def test_the_order_in_which_a_file_tells_a_transaction_does_not_matter() -> None:
+    world = World()
+    theft = world.pay("victim", "thief", 100)
+    world.transaction(("router", "vault", 99, ETH), ("thief", "router", 100, ETH))
+    names = Known(router=LabelKind.BRIDGE, vault=LabelKind.BRIDGE)
+    trace = follow(ListedTransfers(world.rows), names, [theft])
+    assert (lies(trace, "vault"), lies(trace, "router")) == (99, 1)
+
+
 def test_a_payment_to_many_in_one_transaction_reaches_them_all() -> None:
     world = World()
     theft = world.pay("victim", "thief", 90)

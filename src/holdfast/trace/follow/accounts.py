@@ -16,6 +16,8 @@ from holdfast.trace.follow.state import Run
 from holdfast.trace.follow.words import amount, share
 from holdfast.trace.model import FEES, Crossing, EndKind, Movement, Reason, Transfer
 
+ROWS_SORTED = 300
+"""Larger transactions are payments to many, in the order in which they are told."""
 SWAP_SURE, MINT_SURE = 95, 70
 """Net flow tells who exchanged what; that a mint answers a payment elsewhere is a guess."""
 
@@ -50,7 +52,29 @@ def settle(run: Run, transaction: TransactionId, rows: Sequence[Transfer]) -> No
     _passed(run, transaction, rows)
 
 
+def _downstream(rows: Sequence[Transfer]) -> Sequence[Transfer]:
+    """Rows so that money comes to an address before it goes on: files do not always tell the order in a transaction.
+
+    Circles stay as they are told.
+    """
+    gave: set[Holding] = set()
+    is_inverted = False
+    for row in rows:
+        is_inverted |= row.source != row.target and (row.target, row.asset) in gave
+        gave.add((row.source, row.asset))
+    if not is_inverted or len(rows) > ROWS_SORTED:
+        return rows
+    waiting, found = list(rows), []
+    while waiting:
+        coming = {(row.target, row.asset) for row in waiting if row.source != row.target}
+        row = next((each for each in waiting if (each.source, each.asset) not in coming), waiting[0])
+        waiting.remove(row)
+        found.append(row)
+    return sorted(found, key=lambda row: row.movement is Movement.FEE)
+
+
 def _passed(run: Run, transaction: TransactionId, rows: Sequence[Transfer]) -> None:
+    rows = _downstream(rows)
     givers = {(row.source, row.asset) for row in rows if row.units}
     within = _Within(
         rows[0], {key: Ledger() for key in givers & {(row.target, row.asset) for row in rows if row.units}}

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from functools import cache
 
 from holdfast.trace.follow import accounts, exchange, outputs, passages
-from holdfast.trace.follow.drafts import Notes, Overrules, ident, step_id
-from holdfast.trace.follow.library import Library, TransactionId
+from holdfast.trace.follow.drafts import Overrules, ident, step_id
+from holdfast.trace.follow.library import Account, Library, TransactionId
 from holdfast.trace.follow.options import Options, Overrule
 from holdfast.trace.follow.state import Moment, OutOfOrder, Run, moment
 from holdfast.trace.follow.stops import Stops
@@ -37,10 +37,17 @@ def follow(
     """
     delays: dict[TransactionId, Moment] = {}
     library = Library(transfers, names, (options or Options()).service_strangers)
+    owned: dict[Account, set[str]] = defaultdict(set)
     for attempt in range(ATTEMPTS):
         run = _begun(library, names, thefts, options or Options(), overrules, delays)
+        run.owned = owned
         try:
             _all(run)
+            more = [(account, asset) for account, asset in _turned_out(run) if asset not in owned[account]]
+            for account, asset in more:
+                owned[account].add(asset)
+            if more and attempt < ATTEMPTS - 1:
+                continue
         except OutOfOrder as late:
             delays[late.late] = max(late.after, delays.get(late.late, late.after))
             if attempt < ATTEMPTS - 1:
@@ -64,7 +71,7 @@ def _begun(  # noqa: PLR0913  what `follow` was given
             own |= {(theft.network, theft.target), (theft.network, theft.source)}
     run = Run(
         library, names, options, Overrules(tuple(overrules)), delays, dict(stolen), dict(brought),
-        Stops(library, names, options, own), Notes(),
+        Stops(library, names, options, own),
     )  # fmt: skip
     library.expect({(each.network, each.target) for each in thefts}, stolen.keys())
     for theft in thefts:
@@ -102,6 +109,18 @@ def _wrapping(network: str) -> tuple[frozenset[str], str]:
     """Contracts that wrap a network's coin, from the list of tokens that comes with Holdfast; and the coin."""
     contracts = TokenList(common_tokens()).wrapped(network) if network.startswith("eip155:") else frozenset()
     return contracts, coin_of(network).asset if contracts else ""
+
+
+def _turned_out(run: Run) -> set[tuple[Account, str]]:
+    """Holdings that are mostly stolen all in all, and sent more than was known to have come before that was clear."""
+    if not run.options.past_unshown:
+        return set()
+    return {
+        (account, asset)
+        for account, ledgers in run.ledgers.items()
+        for asset, ledger in ledgers.items()
+        if ledger.is_mostly_stolen and ledger.missed >= (run.limit(asset) or 1)
+    }
 
 
 def _is_decided(run: Run, row: Transfer) -> bool:

@@ -111,6 +111,10 @@ class Ledger:
     came: int = 0
     """All that is known to have come."""
     came_suspect: int = 0
+    is_own: bool = False
+    """Known from an earlier run to be mostly stolen, all in all."""
+    missed: int = 0
+    """Sent beyond what was known to have come, before it was clear whose this is."""
     queue: deque[tuple[int, bool]] = field(default_factory=deque)
     """Parcels in the order of arrival; empty while none is stolen."""
 
@@ -126,7 +130,7 @@ class Ledger:
 
     def unshown(self, units: int) -> int:
         """How much of a transfer of so many is suspect because nobody saw it come."""
-        return units - self.lies if units > self.lies and self.is_mostly_stolen else 0
+        return units - self.lies if units > self.lies and (self.is_own or self.is_mostly_stolen) else 0
 
     def by(self, policy: Policy) -> int:
         """How much of the theft lies here."""
@@ -145,7 +149,9 @@ class Ledger:
         packet = Packet(units, units if self.is_reached else 0)
         packet.suspect = self.suspect * units // before if units < before else self.suspect
         self.suspect -= packet.suspect
-        packet.suspect += self.unshown(units)
+        unshown = self.unshown(units)
+        packet.suspect += unshown
+        self.missed += 0 if unshown else max(0, units - before)
         if units >= before:
             packet.haircut, packet.most, packet.least = self.haircut, self.most, self.least
         else:

@@ -77,6 +77,8 @@ class Run:
     brought: dict[str, int]
     """By asset: what was stolen of it, or came out of a crossing: limits are parts of it."""
     stops: Stops
+    owned: dict[Account, set[str]] = field(default_factory=dict)
+    """Holdings that an earlier run found to be mostly stolen, and that had sent more before."""
     notes: Notes = field(default_factory=Notes)
     ledgers: dict[Account, dict[str, Ledger]] = field(default_factory=dict)
     hops: dict[Account, int] = field(default_factory=dict)
@@ -156,6 +158,8 @@ class Run:
         ledgers: dict[str, Ledger] = defaultdict(Ledger)
         self.ledgers[account], self.hops[account] = ledgers, hop
         self.book[account] = defaultdict(list)
+        for asset in self.owned.get(account, ()):
+            ledgers[asset].is_own = True
         here, coming = place(before), []
         for row in self.library.rows(account):
             key = (network, row.transaction)
