@@ -7,6 +7,7 @@ import pytest
 from holdfast.drill.measure import fiat
 from holdfast.drill.playing import Verdict
 from holdfast.drill.scenario import all_scenarios
+from holdfast.drill.scenarios import followed_theft
 
 pytestmark = [pytest.mark.node, pytest.mark.drill, pytest.mark.slow, pytest.mark.xdist_group("drill")]
 
@@ -40,3 +41,19 @@ async def test_where_nobody_looks_at_the_float_a_theft_goes_unseen_and_the_drill
     verdict = await drill("alphapo-2023", without="eyes")
     assert not verdict.is_held
     assert verdict.seconds_to_freeze is None
+
+
+@pytest.mark.long
+async def test_a_trace_that_tells_another_place_than_the_thief_used_fails_the_drill(
+    drill: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = followed_theft.launder
+
+    async def elsewhere(*words: object) -> followed_theft.Truth:
+        truth = await real(*words)  # type: ignore[arg-type]  # passed on as it comes
+        truth.lies["rLTC"] = {address: units + 1 for address, units in truth.lies["rLTC"].items()}
+        return truth
+
+    monkeypatch.setattr(followed_theft, "launder", elsewhere)
+    verdict = await drill("followed-theft")
+    assert verdict.failures == ["every rLTC is where the thief put it, to the unit"]

@@ -36,7 +36,7 @@ async def test_what_nobody_ordered_is_followed_to_where_it_lies(
     said = json.loads(capsys.readouterr().out)
     [total] = said["stolen"]
     assert (total["asset"], total["stolen"]) == (EVM.coin.id, 3 * 10**18)
-    lying = {address: each["lies"]["fifo"] for each in said["where"] for address in each["addresses"]}
+    lying = {end["address"]: end["lies"]["fifo"] for end in said["trace"]["ends"]}
     assert lying[checksum(bytes.fromhex(second[2:]))] == 2 * 10**18
 
     folder = shop.store.path(incident.id) / "trace"

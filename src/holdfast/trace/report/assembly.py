@@ -16,7 +16,7 @@ from holdfast.trace.follow.options import Options
 from holdfast.trace.labels.shelf import KeptBook
 from holdfast.trace.labels.where import Holding
 from holdfast.trace.link.told import for_report, read_links
-from holdfast.trace.model import Label, Trace, Transfer
+from holdfast.trace.model import Label, LabelKind, Trace, Transfer
 from holdfast.trace.reading import place
 from holdfast.trace.report.material import AssetName, Balance, Evidence, Material, Overruling, Software
 from holdfast.trace.report.prices import Prices
@@ -74,20 +74,28 @@ def software() -> Software:
 def _transfers(store: Store, trace: Trace) -> tuple[Transfer, ...]:
     """Of every transaction of the trace, and of every address that stolen money left: a second program follows them."""
     transactions: dict[str, set[str]] = defaultdict(set)
-    addresses: dict[str, set[str]] = defaultdict(set)
     for moved in (*trace.thefts, *(step.transfer for step in trace.steps)):
         transactions[moved.network].add(moved.transaction)
-    for step in trace.steps:
-        if not step.transfer.outpoint:  # in the Bitcoin family the outputs of the transactions are all that counts
-            addresses[step.transfer.network].add(step.transfer.source)
     found: dict[Transfer, None] = {}
     for network, names in transactions.items():
         found.update(dict.fromkeys(store.of_transactions(network, names)))
-    for network, names in addresses.items():
+    for network, names in _addresses(trace).items():
         degrees = store.degrees(network, names)
         if sum(each.arriving + each.leaving for each in degrees.values()) <= BESIDE_MOST:
             found.update(dict.fromkeys((*store.arriving(network, names), *store.leaving(network, names))))
     return tuple(sorted(found, key=place))
+
+
+def _addresses(trace: Trace) -> dict[str, set[str]]:
+    """By network: whose transfers are all told."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for step in trace.steps:
+        if not step.transfer.outpoint:  # in the Bitcoin family the outputs of the transactions are all that counts
+            found[step.transfer.network].add(step.transfer.source)
+    for end in trace.ends:  # what a deposit address did afterwards is why it is called one
+        if end.label is not None and end.label.kind is LabelKind.DEPOSIT:
+            found[end.network].add(end.address)
+    return found
 
 
 def _labels(trace: Trace, transfers: Iterable[Transfer], book: KeptBook) -> tuple[Label, ...]:
