@@ -26,7 +26,8 @@ OWNS = (TrustZone.MERCHANT,)
 BOUND = Bound.MERCHANT_LIMIT
 FALLS_ON = "merchant"
 
-ROUNDS = {"rLTC": (40 * 10**8, 15 * 10**8, 40 * 10**8), "ETH": (2 * 10**18,) * 3 + (10**18,) * 3, "USDT": (2_900 * 10**6, 10**9, 10**9)}
+ROUNDS = {"rLTC": (40 * 10**8, 15 * 10**8, 40 * 10**8), "ETH": (2 * 10**18,) * 3 + (10**18,) * 3,
+          "USDT": (2_900 * 10**6, 10**9, 10**9)}  # fmt: skip
 """What he orders, one after the other: more than the merchant has, or more than his limit."""
 
 
