@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -21,9 +22,11 @@ from holdfast.trace.report import verifier
 from holdfast.trace.report.assembly import material_of
 from holdfast.trace.report.bundle import MANIFEST, files_of, write
 from holdfast.trace.report.forms import final_due, initial_due, intermediate_due
+from holdfast.trace.report.material import Evidence
 from holdfast.trace.report.mentions import MentionUnknown
 from holdfast.trace.report.prices import read_prices
 from holdfast.trace.report.requests import requests_of
+from holdfast.trace.report.sections import Facts
 from holdfast.trace.report.statement import Moments, Party, Statement
 from holdfast.trace.report.timestamp import TimestampRefused, stamped
 
@@ -249,3 +252,13 @@ def test_who_was_robbed_is_in_the_report_and_his_case_reads_back(case: Case) -> 
     report = json.loads(made(case)["report.json"])
     assert report["thefts"][0]["source"] == VICTIM
     assert msgspec.json.decode(made(case)["rules.json"])["stop_at_services"] is True
+
+
+@pytest.mark.parametrize(
+    ("sources", "grade"),
+    [(("anvil node 1",), "B"), (("anvil node 1", "anvil node 2"), "A"), (("explorer:scan.example",), "C"),
+     (("file:a.csv",), "F"), ((), "F")],
+)  # fmt: skip
+def test_a_source_is_graded_by_who_answered(case: Case, sources: tuple[str, ...], grade: str) -> None:
+    evidence = tuple(Evidence(f"V{at}", "aa", name, "block 1", AT) for at, name in enumerate(sources))
+    assert Facts(replace(material_of(case, MADE), evidence=evidence)).reliability("V0") == grade

@@ -38,7 +38,7 @@ QUICK = True
 _NETWORK = known_network("litecoin-regtest")
 assert isinstance(_NETWORK, BitcoinNetwork)  # noqa: S101  by the table's own row
 LITECOIN: BitcoinNetwork = _NETWORK
-EXCHANGE = "An exchange"
+EXCHANGE = "Kolibri"
 PEELS = 4
 PEELED_UNITS = 2 * 10**8
 FEE_UNITS = 50_000

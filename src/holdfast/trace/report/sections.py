@@ -57,9 +57,9 @@ class Facts:
         one = self._evidence.get(evidence_id)
         if one is None:
             return "F"
-        if one.source.startswith("explorer"):
+        if one.source.startswith("explorer:"):
             return "C"
-        if not one.source.startswith("node"):
+        if one.source.startswith("file:"):
             return "F"
         return "A" if len(self._sources[one.request, one.sha256]) > 1 else "B"
 
