@@ -196,5 +196,5 @@ def _save_look_up(directory: Path, name: str, column: NDArray[np.int32], names: 
     _save(directory, f"{name}_starts", np.concatenate([[0], np.cumsum(np.bincount(column, minlength=names))]))
 
 
-def _save(directory: Path, name: str, column: NDArray[np.int64]) -> None:
+def _save(directory: Path, name: str, column: NDArray[np.generic]) -> None:
     np.save(directory / f"{name}.npy", column)

@@ -241,15 +241,20 @@ def units_words(column: pa.ChunkedArray) -> tuple[Words, Words]:
     return both[:, 0].copy(), both[:, 1].copy()
 
 
+# The fields of `Transfer`, in its order.
+_BEFORE_UNITS = ("network", "height", "order", "time", "transaction", "source", "target", "asset")
+_AFTER_MOVEMENT = ("outpoint", "evidence", "memo")
+
+
 def transfers_of(table: pa.Table) -> list[Transfer]:
     """Columns as transfers."""
     low, high = units_words(table["units"])
     units = [above * WORD + below for above, below in zip(high.tolist(), low.tolist(), strict=True)]
-    names = ("network", "height", "order", "time", "transaction", "source", "target", "asset")
-    rest = ("movement", "outpoint", "evidence", "memo")
-    columns = [table[name].to_pylist() for name in names] + [units] + [table[name].to_pylist() for name in rest]
     kinds = {each.value: each for each in Movement}
-    return [Transfer(*row[:9], kinds[row[9]], *row[10:]) for row in zip(*columns, strict=True)]
+    columns = [table[name].to_pylist() for name in _BEFORE_UNITS]
+    columns += [units, [kinds[each] for each in table["movement"].to_pylist()]]
+    columns += [table[name].to_pylist() for name in _AFTER_MOVEMENT]
+    return [Transfer(*row) for row in zip(*columns, strict=True)]
 
 
 def _spans(table: pa.Table) -> dict[str, tuple[int, int]]:

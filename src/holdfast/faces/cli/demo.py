@@ -99,7 +99,7 @@ async def _play(directory: Path) -> Outcome:
 async def _attacked(report: Path) -> list[dict[str, object]]:
     """Drills on a platform of their own, told as they happen; what they have shown. The theft's report is kept."""
     with tempfile.TemporaryDirectory(prefix="holdfast-demo-") as temporary:
-        Path(temporary).chmod(0o711)  # every zone's user must pass
+        Path(temporary).chmod(0o711)  # noqa: ASYNC240  a moment, so that every zone's user can pass
         argv = (sys.executable, "-m", "holdfast.drill.main", *DRILLS, "--json", "--verbose", "--out", temporary)
         process = await asyncio.create_subprocess_exec(*argv, stdout=PIPE)
         out, _ = await process.communicate()

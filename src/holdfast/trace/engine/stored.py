@@ -4,7 +4,7 @@
     rows-*.parquet       source, target (32 bits), low, and high where amounts need it (64 bits): in the order of time
     starts, rows, targets.npy   rows by their source, mapped and not read: a look-up touches what it returns
 
-A case's own store (`trace.store`) keeps texts; `number` makes this form of one asset of it. Whole chains are numbered
+A case's own store (`trace.store`) keeps texts; its `columns` are what a `Writer` here takes. Whole chains are numbered
 once, by whoever reads them in; names stay there.
 """
 

@@ -18,7 +18,7 @@ COLUMN = 280.0
 """From one layer to the next: room for a box and a line's two labels."""
 GAP = 18.0
 """Least distance between boxes of a layer."""
-SWEEPS = 12
+CROSSING_PASSES = 12
 THIN, THICK = 1.5, 16.0
 """The least and the greatest width of a line."""
 Edge = tuple[str, str]
@@ -161,8 +161,8 @@ def _sizes(grid: _Grid, things: Sequence[str], widths: Mapping[Edge, float]) -> 
 def _order(grid: _Grid) -> None:
     """Fewer crossings: each layer by the mean place of its neighbours in the layer before, then behind, in turn."""
     place = {name: float(index) for row in grid.rows for index, name in enumerate(row)}
-    for sweep in range(SWEEPS):
-        is_down = sweep % 2 == 0
+    for turn in range(CROSSING_PASSES):
+        is_down = turn % 2 == 0
         beside = grid.before if is_down else grid.behind
         for row in grid.rows if is_down else reversed(grid.rows):
             row.sort(key=lambda name: (_mean(beside[name], place, place[name]), place[name]))
@@ -185,8 +185,8 @@ def _heights(grid: _Grid) -> dict[str, float]:
             at += grid.size[name] + GAP
         for name in row:
             height[name] -= at / 2
-    for sweep in range(SWEEPS):
-        is_down = sweep % 2 == 0
+    for turn in range(CROSSING_PASSES):
+        is_down = turn % 2 == 0
         for row in grid.rows if is_down else reversed(grid.rows):
             wanted = [_wanted(grid, name, height, is_down=is_down) for name in row]
             height.update(zip(row, _spaced(wanted, [grid.size[name] for name in row]), strict=True))
