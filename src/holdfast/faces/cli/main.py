@@ -40,6 +40,7 @@ from holdfast.faces.cli import (
     signer,
     trace,
     trace_link,
+    trace_view,
     vault,
     vault_check,
     vault_order,
@@ -85,6 +86,7 @@ app.command("deploy", rich_help_panel=START)(deploy.deploy)
 app.add_typer(keys.app, name="keys", rich_help_panel=PEOPLE)
 app.add_typer(trace.app, name="trace", rich_help_panel=MONEY)
 trace_link.register(trace.app)
+trace_view.register(trace.app)
 app.add_typer(report.app, name="report", rich_help_panel=MONEY)
 app.add_typer(share.app, name="share", rich_help_panel=MONEY)
 app.add_typer(labels.app, name="labels", rich_help_panel=MONEY)

@@ -83,6 +83,7 @@ def make(  # noqa: PLR0913  one option of the command line each
     Example: `holdfast report make theft --statement us.json`; `make` may be left out
     """
     from holdfast.faces.cli.trace_sources import now
+    from holdfast.faces.cli.trace_view import drawn
     from holdfast.trace.case import Case
     from holdfast.trace.report.assembly import material_of
     from holdfast.trace.report.bundle import MANIFEST, TOKEN, files_of, requests_told, write
@@ -92,6 +93,7 @@ def make(  # noqa: PLR0913  one option of the command line each
     from holdfast.trace.report.timestamp import stamped
 
     opened = Case(case)
+    drawn(opened)
     material = material_of(
         opened, _moment(date) if date else now(),
         statement=read_statement(statement.read_bytes()) if statement is not None else Statement(),
