@@ -1,5 +1,6 @@
 """What tests of several rooms share: one embedded PostgreSQL a worker, and a fresh, migrated database a test."""
 
+import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,14 @@ pytest_plugins = ["fixtures_nodes", "fixtures_real_data", "fixtures_report"]
 
 # Durability costs time and shows nothing here: the tests that kill PostgreSQL start one of their own, with fsync on.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+
+RECURSION = sys.getrecursionlimit()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """A library of the tests' own (py_ecc, below eth-account) raises this so far that deep JSON ends the process."""
+    sys.setrecursionlimit(RECURSION)
 
 
 @dataclass(frozen=True)
