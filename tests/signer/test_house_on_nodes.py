@@ -8,6 +8,7 @@ from fixtures_signer import COIN, ETHER, EVM, GAS_KEY, LTC, FundingHint, MinedHi
 from holdfast.chains.bitcoin_scripts import address_of as script_address
 from holdfast.chains.evm_contracts import COIN as EVM_COIN, float_of
 from holdfast.chains.evm_deploy import deploy, deploy_float
+from holdfast.chains.local_process import until
 from holdfast.core.addresses import BitcoinVault, deposit_address
 from holdfast.core.bitcoin import key_script
 from holdfast.core.evm_transactions import address_of
@@ -33,6 +34,15 @@ async def ether_at(scene: Scene, address: str) -> int:
     return int(await scene.anvil.call("eth_getBalance", address, "latest"), 16)
 
 
+async def holds_ether(scene: Scene, address: str, units: int) -> None:
+    """Once the block is made, a moment after the transaction was taken."""
+
+    async def is_there() -> bool:
+        return await ether_at(scene, address) == units
+
+    await until(is_there)
+
+
 def hinted(scene: Scene, hint: FlushHint) -> None:
     work = scene.platform.work
 
@@ -56,7 +66,7 @@ async def test_what_lies_at_a_deposit_address_is_flushed_to_the_vault_when_it_is
         await signer.round()
         [one] = signer.record.reservations.values()
         assert (one.body.purpose, one.body.account, one.body.out_units) == ("flush", gas, 0)
-        assert await ether_at(scene, scene.plan.vault) == before + 2 * ETHER
+        await holds_ether(scene, scene.plan.vault, before + 2 * ETHER)
         assert one.signed is not None
         scene.platform.mined.append(MinedHint(one.seq, one.signed.transaction, await scene.anvil.height()))
         await signer.round()
@@ -85,7 +95,7 @@ async def test_the_floats_account_gets_gas_before_it_has_none_and_within_the_bud
         await signer.round()
         [one] = signer.record.reservations.values()
         assert one.body.purpose == "gas-top-up"
-        assert await ether_at(scene, scene.owner) == 16 * ETHER  # four transactions at the highest fee
+        await holds_ether(scene, scene.owner, 16 * ETHER)  # four transactions at the highest fee
         assert one.body.extra_fee_units > 16 * ETHER
 
 
@@ -113,7 +123,7 @@ async def test_after_a_rotation_the_old_floats_money_goes_to_the_vault_and_the_n
             swept = {one.body.network: one.body for one in signer.record.reservations.values()}
             assert {network: body.account for network, body in swept.items()} == {n: k.address for n, k in old.items()}
             assert all(body.purpose == "cap-sweep" and body.change_index is None for body in swept.values())
-            assert await ether_at(scene, scene.plan.vault) == before + 20 * ETHER
+            await holds_ether(scene, scene.plan.vault, before + 20 * ETHER)
             await pay_from_the_new_float(scene, signer)
 
 
@@ -138,7 +148,7 @@ async def pay_from_the_new_float(scene: Scene, signer: Signer) -> None:
     scene.order([(to, ETHER)])
     scene.order([(fresh_address(LTC), COIN)])
     await signer.round()
-    assert await ether_at(scene, to) == ETHER
+    await holds_ether(scene, to, ETHER)
     assert len(await scene.litecoin.mempool()) == 1
     assert scene.platform.waiting == {}
     assert FundingHint(EVM.id, 0) not in scene.platform.fundings
